@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * wire.h - what the control plane and a worker say to each other, over a SOCK_SEQPACKET socketpair (fd 3 in the
+ * worker).  One message a packet: struct wire_hdr, then `bytes` of body; fds travel as SCM_RIGHTS.  Both ends are
+ * of one build, so bodies are C structs; still, each side checks sizes and ranges, since the other may have been
+ * taken over by a guest (worker) or be another version (upgrade).
+ *
+ * The control plane asks, the worker answers each request once with the same type and seq and WIRE_REPLY set,
+ * err 0 or -errno.  Requests may overlap; a DISCONNECT is answered when the drain is over.  WIRE_EV_* come
+ * unasked from the worker.  When the socket closes, the worker finishes what is in flight, publishes the responses
+ * and exits; it never leaves a request half answered.
+ */
+#ifndef SYNTH_WIRE_H
+#define SYNTH_WIRE_H
+
+#include "common/base/base.h"
+
+#define WIRE_MAGIC    0x48545953u /* "SYTH" */
+#define WIRE_VERSION  1u
+#define WIRE_FD	      3
+#define WIRE_MAX_BODY 32768u
+#define WIRE_MAX_FDS  64u
+
+#define WIRE_MAX_QUEUES 32u
+#define WIRE_MAX_ORDER	4u
+#define WIRE_MAX_PAGES	(1u << WIRE_MAX_ORDER)
+
+enum wire_type {
+	WIRE_HELLO = 1,	 /* worker's first message, unasked: body none */
+	WIRE_OPEN,	 /* class-specific body (backend/CLASS/CLASS-wire.h) + its fds; reply body: class-specific info */
+	WIRE_CONNECT,	 /* struct wire_connect + one event channel fd a queue (bound, ports in the body) */
+	WIRE_DISCONNECT, /* no body; idempotent */
+	WIRE_CLOSE,	 /* forget the device; must be disconnected */
+	WIRE_STAT,	 /* reply body: metrics text (common/metrics) */
+	WIRE_RESIZE,	 /* look at the image's size again; reply body as OPEN's */
+	WIRE_QUIT,	 /* drain everything, answer, exit */
+	WIRE_EV_BROKEN,	 /* the front end broke the protocol, its rings are halted: body is the reason as text */
+	WIRE_EV_RESIZED, /* the image changed size: body as OPEN's reply */
+	WIRE_REPLY = 0x8000, /* or-ed to the type of a reply */
+};
+
+struct wire_hdr {
+	uint32_t magic;
+	uint16_t version;
+	uint16_t type;
+	uint32_t seq;
+	uint32_t handle; /* the device, a number the control plane chose, unique in this worker's life */
+	int32_t err;
+	uint32_t bytes;	 /* of body */
+};
+
+/* Front end's parameters, already checked by the control plane. */
+struct wire_connect {
+	uint32_t abi;	    /* class-specific: enum blk_abi */
+	uint32_t features;  /* class-specific bits the front end asked for and we offered */
+	uint32_t nr_queues; /* 1..WIRE_MAX_QUEUES */
+	uint32_t order;	    /* ring pages = 1 << order, 0..WIRE_MAX_ORDER */
+	struct wire_queue {
+		uint32_t port; /* local port on the queue's event channel fd */
+		uint32_t refs[WIRE_MAX_PAGES];
+	} queue[WIRE_MAX_QUEUES];
+};
+
+struct wire_msg {
+	struct wire_hdr hdr;
+	uint8_t body[WIRE_MAX_BODY];
+	int fds[WIRE_MAX_FDS];
+	uint32_t nr_fds;
+};
+
+/* Send; the fds stay the caller's.  0 or -errno (-EAGAIN when the socket is full and non-blocking). */
+int wire_send(int sock, const struct wire_hdr *hdr, const void *body, const int *fds, uint32_t nr_fds) __must_check;
+/* Receive one message into @m, checked for magic, version and sizes; received fds (CLOEXEC) are the caller's.
+ * 0, -EAGAIN, -EPIPE at end of file, -EPROTO for nonsense (its fds are closed). */
+int wire_recv(int sock, struct wire_msg *m) __must_check;
+
+#endif

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * grant.h - using another domain's grants (libxengnttab): map, batched copy, and a cache of persistent ones.
+ *
+ * struct grant may be used by several threads at once; a grant_cache by one.  Nothing here outlives
+ * grant_close(): unmap first.  Handles do not survive fork.
+ */
+#ifndef SYNTH_GRANT_H
+#define SYNTH_GRANT_H
+
+#include "common/base/base.h"
+
+struct grant;
+
+int grant_open(struct grant **ret) __must_check;
+void grant_close(struct grant *g); /* NULL ok */
+
+/*
+ * Map @nr grants of @domid at contiguous addresses.  All or nothing: when one fails none stays mapped
+ * (XSA-361/365).  @nr is 1..GRANT_MAP_MAX.
+ */
+#define GRANT_MAP_MAX 64u
+int grant_map(struct grant *g, uint32_t domid, const uint32_t *refs, uint32_t nr, bool writable, void **ret) __must_check;
+int grant_unmap(struct grant *g, void *addr, uint32_t nr);
+
+/* One piece of a copy between local memory and a foreign page. */
+struct grant_seg {
+	uint32_t ref;
+	uint16_t offset; /* bytes into the foreign page */
+	uint16_t bytes;	 /* 1..4096; offset + bytes <= 4096 */
+	void *local;
+	bool to_guest;	/* true: local -> grant */
+	int16_t status; /* out: 0 or -errno, set for every segment */
+};
+/*
+ * Copy all, looking at each segment's status.  0 when every one succeeded, else the first failure's -errno; a
+ * segment whose bounds are wrong fails alone with -EINVAL and does not spoil its batch.
+ */
+int grant_copy(struct grant *g, uint32_t domid, struct grant_seg *segs, uint32_t nr) __must_check;
+
+/*
+ * Persistent grants of one ring: pages stay mapped read-write, keyed by gref, at most @limit of them; the least
+ * recently used are dropped when it is full (blkback's rule).  A page in use by a request (get without put) is
+ * never dropped, and asking for it a second time meanwhile gives -EBUSY: serve that segment by copy.
+ */
+struct grant_cache;
+int grant_cache_new(struct grant *g, uint32_t domid, uint32_t limit, struct grant_cache **ret) __must_check;
+void grant_cache_free(struct grant_cache *c); /* NULL ok; unmaps all, even pages in use */
+/* The page behind @ref.  -EBUSY in use, -ENOSPC cache full of used pages, else the map's error. */
+int grant_cache_get(struct grant_cache *c, uint32_t ref, void **ret) __must_check;
+void grant_cache_put(struct grant_cache *c, uint32_t ref);
+/* Unmap what was not used for @idle_ns; returns how many. */
+uint32_t grant_cache_trim(struct grant_cache *c, uint64_t now, uint64_t idle_ns);
+uint32_t grant_cache_mapped(const struct grant_cache *c);
+
+#endif
