@@ -1,1 +1,24 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# common/: knows no device class.  libsynth-pure has no system call in it but the clock and stderr (fuzzers link
+# it alone); libsynth-common adds the Xen and kernel mechanisms.
+noinst_LTLIBRARIES += common/libsynth-pure.la common/libsynth-common.la
+
+common_libsynth_pure_la_SOURCES = \
+	common/base/base.h common/base/list.h common/base/time.c \
+	common/span/span.h common/span/span.c \
+	common/ring/ring.h common/ring/ring.c \
+	common/xenbus/xenbus.h common/xenbus/back.c common/xenbus/front.c \
+	common/log/log.h common/log/log.c \
+	common/metrics/metrics.h common/metrics/metrics.c
+
+common_libsynth_common_la_SOURCES = \
+	common/event/loop.h common/event/loop.c \
+	common/xen/evtchn.h common/xen/evtchn.c \
+	common/xen/grant.h common/xen/grant.c \
+	common/xen/store.h common/xen/store.c \
+	common/xen/paths.h common/xen/paths.c
+common_libsynth_common_la_CPPFLAGS = $(AM_CPPFLAGS) -D__XEN_TOOLS__ $(XENEVTCHN_CFLAGS) $(XENGNTTAB_CFLAGS) $(XENSTORE_CFLAGS)
+common_libsynth_common_la_LIBADD = common/libsynth-pure.la
+
+# What a program that uses all of it links.
+XEN_LIBS = $(XENEVTCHN_LIBS) $(XENGNTTAB_LIBS) $(XENSTORE_LIBS)

@@ -16,7 +16,7 @@ extern enum log_level log_level; /* default LOG_LVL_INFO; $SYNTH_LOG=error|warn|
 
 struct log_limit {
 	uint32_t per_sec, burst; /* 0, 0: LOG_GUEST_PER_SEC and LOG_GUEST_BURST */
-	uint64_t last_ns, millitokens;
+	uint64_t last_ns, nanotokens;
 	uint64_t suppressed; /* total, for metrics */
 	uint64_t untold;     /* since the last message that got through */
 };

@@ -21,6 +21,8 @@ enum back_state {
 	BACK_DETACHING,	 /* 5: we asked the front end to close; its rings are still served */
 	BACK_CLOSING,	 /* draining since the front end is Closing; 5 is written when drained */
 	BACK_HALF,	 /* 5: drained, front end not Closed yet */
+	BACK_FAILING,	 /* draining after a failure of ours or unusable parameters; 5 is written when drained */
+	BACK_FAILED,	 /* 5: as HALF, but what the front end publishes is not tried again before it starts afresh */
 	BACK_FINISHING,	 /* draining since the front end is Closed; 6 is written when drained */
 	BACK_CLOSED,	 /* 6: waiting for the front end to start again */
 	BACK_RESETTING,	 /* draining since the front end started again without closing; 2 is written when drained */
@@ -66,9 +68,6 @@ struct back_step {
 struct back_step back_step(enum back_state state, enum back_event event);
 const char *back_state_name(enum back_state s);
 const char *back_event_name(enum back_event e);
-/* The xenbus state a machine in @s has published. */
-uint32_t back_state_xenbus(enum back_state s);
-
 /* ----------------------------------------------------------------- front end */
 
 enum front_state {

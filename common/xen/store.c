@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * store.c - libxenstore with -errno, typed values, retried transactions and coalesced watches.
+ *
+ * Watches: libxenstore queues every event in memory, so store_dispatch() drains the whole queue whenever its
+ * fd is readable and keeps one bit a watch.  However often a peer writes a node, a turn of the loop costs one
+ * callback for it and no memory (XSA-349).
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+#include <xenstore.h>
+#include "common/base/list.h"
+#include "common/span/span.h"
+#include "common/xen/store.h"
+
+struct store {
+	struct xs_handle *xs;
+	struct list watches, pending;
+	uint64_t next_token;
+};
+
+struct store_tx {
+	xs_transaction_t id;
+};
+
+struct store_watch {
+	struct list list, pending;
+	struct store *store;
+	store_watch_fn *fn;
+	void *arg;
+	uint64_t token;
+	char path[STORE_PATH_MAX];
+};
+
+static xs_transaction_t tx_id(const struct store_tx *t)
+{
+	return t ? t->id : XBT_NULL;
+}
+
+static int last_error(void)
+{
+	return errno ? -errno : -EIO;
+}
+
+int store_open(struct store **ret)
+{
+	struct store *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return -ENOMEM;
+	list_init(&s->watches);
+	list_init(&s->pending);
+	errno = 0;
+	s->xs = xs_open(XS_UNWATCH_FILTER);
+	if (!s->xs) {
+		int r = last_error();
+
+		free(s);
+		return r;
+	}
+	*ret = s;
+	return 0;
+}
+
+void store_close(struct store *s)
+{
+	struct store_watch *w, *n;
+
+	if (!s)
+		return;
+	xs_close(s->xs); /* takes the watches with it */
+	list_for_each_safe (w, n, &s->watches, list)
+		free(w);
+	free(s);
+}
+
+int store_read(struct store *s, struct store_tx *t, const char *path, char **ret)
+{
+	unsigned int len = 0;
+	char *v;
+
+	errno = 0;
+	v = xs_read(s->xs, tx_id(t), path, &len);
+	if (!v)
+		return last_error();
+	if (len > STORE_VALUE_MAX || memchr(v, '\0', len)) {
+		free(v);
+		return len > STORE_VALUE_MAX ? -EMSGSIZE : -EINVAL;
+	}
+	*ret = v; /* the library puts a NUL behind it */
+	return 0;
+}
+
+int store_read_u64(struct store *s, struct store_tx *t, const char *path, uint64_t max, uint64_t *ret)
+{
+	char *v;
+	int r = store_read(s, t, path, &v);
+
+	if (r)
+		return r;
+	r = parse_str_u64(v, max, ret);
+	free(v);
+	return r;
+}
+
+int store_read_u32(struct store *s, struct store_tx *t, const char *path, uint32_t max, uint32_t *ret)
+{
+	uint64_t v;
+	int r = store_read_u64(s, t, path, max, &v);
+
+	if (r == 0)
+		*ret = (uint32_t)v;
+	return r;
+}
+
+bool store_exists(struct store *s, struct store_tx *t, const char *path)
+{
+	unsigned int len;
+	void *v = xs_read(s->xs, tx_id(t), path, &len);
+
+	free(v);
+	return v != NULL;
+}
+
+int store_write(struct store *s, struct store_tx *t, const char *path, const char *value)
+{
+	errno = 0;
+	return xs_write(s->xs, tx_id(t), path, value, (unsigned)strlen(value)) ? 0 : last_error();
+}
+
+int store_writef(struct store *s, struct store_tx *t, const char *path, const char *fmt, ...)
+{
+	char v[STORE_VALUE_MAX];
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(v, sizeof(v), fmt, ap);
+	va_end(ap);
+	if (n < 0 || (size_t)n >= sizeof(v))
+		return -EMSGSIZE;
+	return store_write(s, t, path, v);
+}
+
+int store_mkdir(struct store *s, struct store_tx *t, const char *path)
+{
+	errno = 0;
+	return xs_mkdir(s->xs, tx_id(t), path) ? 0 : last_error();
+}
+
+int store_rm(struct store *s, struct store_tx *t, const char *path)
+{
+	errno = 0;
+	if (xs_rm(s->xs, tx_id(t), path) || errno == ENOENT)
+		return 0;
+	return last_error();
+}
+
+int store_list(struct store *s, struct store_tx *t, const char *path, char ***ret, uint32_t *nr)
+{
+	unsigned int n = 0;
+	char **v;
+
+	errno = 0;
+	v = xs_directory(s->xs, tx_id(t), path, &n);
+	if (!v)
+		return last_error();
+	*ret = v;
+	*nr = n;
+	return 0;
+}
+
+int store_perms(struct store *s, struct store_tx *t, const char *path, uint32_t owner, uint32_t reader)
+{
+	struct xs_permissions p[2] = {
+		{ .id = owner, .perms = XS_PERM_NONE },
+		{ .id = reader, .perms = XS_PERM_READ },
+	};
+
+	errno = 0;
+	return xs_set_permissions(s->xs, tx_id(t), path, p, reader == UINT32_MAX ? 1 : 2) ? 0 : last_error();
+}
+
+#define TX_TRIES 64u
+
+int store_transact(struct store *s, store_tx_fn *fn, void *arg)
+{
+	for (unsigned try = 0; try < TX_TRIES; try++) {
+		struct store_tx t;
+		int r;
+
+		errno = 0;
+		t.id = xs_transaction_start(s->xs);
+		if (t.id == XBT_NULL)
+			return last_error();
+		r = fn(s, &t, arg);
+		if (r < 0) {
+			(void)xs_transaction_end(s->xs, t.id, true);
+			return r;
+		}
+		errno = 0;
+		if (xs_transaction_end(s->xs, t.id, false))
+			return 0;
+		if (errno != EAGAIN)
+			return last_error();
+		if (try >= 8)
+			usleep(1000); /* somebody is busy in the same place: let them finish */
+	}
+	return -EAGAIN;
+}
+
+int store_watch(struct store *s, const char *path, store_watch_fn *fn, void *arg, struct store_watch **ret)
+{
+	struct store_watch *w;
+	char token[24];
+
+	if (strlen(path) >= STORE_PATH_MAX)
+		return -ENAMETOOLONG;
+	w = calloc(1, sizeof(*w));
+	if (!w)
+		return -ENOMEM;
+	w->store = s;
+	w->fn = fn;
+	w->arg = arg;
+	w->token = s->next_token++;
+	strcpy(w->path, path);
+	list_init(&w->pending);
+	snprintf(token, sizeof(token), "%llu", (unsigned long long)w->token);
+	errno = 0;
+	if (!xs_watch(s->xs, path, token)) {
+		int r = last_error();
+
+		free(w);
+		return r;
+	}
+	list_add_tail(&s->watches, &w->list);
+	if (ret)
+		*ret = w;
+	return 0;
+}
+
+void store_unwatch(struct store_watch *w)
+{
+	char token[24];
+
+	if (!w)
+		return;
+	snprintf(token, sizeof(token), "%llu", (unsigned long long)w->token);
+	(void)xs_unwatch(w->store->xs, w->path, token);
+	list_del(&w->pending);
+	list_del(&w->list);
+	free(w);
+}
+
+int store_fd(struct store *s)
+{
+	return xs_fileno(s->xs);
+}
+
+static void mark_pending(struct store *s, const char *token)
+{
+	struct store_watch *w;
+	uint64_t id;
+
+	if (parse_str_u64(token, UINT64_MAX, &id))
+		return;
+	list_for_each (w, &s->watches, list)
+		if (w->token == id) {
+			if (list_empty(&w->pending))
+				list_add_tail(&s->pending, &w->pending);
+			return;
+		}
+}
+
+/* -EPIPE when the library's reader has given up and closed its end. */
+static int check_alive(struct store *s)
+{
+	struct pollfd p = { .fd = xs_fileno(s->xs), .events = POLLIN };
+
+	if (poll(&p, 1, 0) > 0 && !(p.revents & POLLIN))
+		return -EPIPE;
+	return 0;
+}
+
+#define DRAIN_MAX 65536u /* events a turn; the rest makes the fd readable again */
+
+int store_dispatch(struct store *s)
+{
+	for (unsigned i = 0; i < DRAIN_MAX; i++) {
+		char **ev;
+
+		errno = 0;
+		ev = xs_check_watch(s->xs);
+		if (!ev) {
+			if (errno != EAGAIN)
+				return last_error();
+			break;
+		}
+		mark_pending(s, ev[XS_WATCH_TOKEN]);
+		free(ev);
+	}
+	while (!list_empty(&s->pending)) {
+		struct store_watch *w = list_entry(s->pending.next, struct store_watch, pending);
+
+		list_del(&w->pending);
+		w->fn(s, w->path, w->arg); /* may free w */
+	}
+	return check_alive(s);
+}
+
+int store_introduced(struct store *s, uint32_t domid)
+{
+	return xs_is_domain_introduced(s->xs, domid) ? 1 : 0;
+}

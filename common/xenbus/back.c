@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * back.c - the back end's side of the xenbus handshake, as a table of every state and every event.
+ *
+ * Who sends what (reference: xen/io/blkif.h "STATE DIAGRAMS", and what front ends really do):
+ *   Linux      waits for our 2, writes 3, waits for 4, writes 4; at our 5 or 6 goes to 6
+ *   Windows    first closes (5, waits for 5 or 6; 6, waits for 6; 1, waits for exactly 2), then as Linux
+ *   mini-os    writes 4 at once;  GRUB writes 3 at once, later 6 and waits for 6, then 1
+ *   OVMF       writes 4; on leaving writes 5, wants exactly 5; writes 6, wants 6
+ * and kexec says 5, 6, 1 expecting 5, 6, 2.  Watch events are coalesced, so intermediate states may be
+ * missed.
+ *
+ * 5 and 6 are written only after the worker has let go of the front end's pages: the states that drain
+ * (CLOSING, FAILING, FINISHING, RESETTING, REMOVING) differ in what is written when that is done.  DETACHING
+ * is the exception: there 5 is our question, and the rings are served until the front end answers.
+ *
+ * State 1 is never written: the kernel's back ends would claim the node.
+ */
+#include "common/xenbus/xenbus.h"
+
+#define STAY(s)                \
+	{                      \
+		BACK_##s, 0, 0 \
+	}
+
+static const struct back_step table[BACK_NR_STATES][BACK_NR_EVENTS] =
+	{
+		/* Windows closes before it ever connects: mirror it. */
+		[BACK_INITWAIT] =
+			{
+				[BACK_EV_FRONT_UNKNOWN] = STAY(INITWAIT),
+				[BACK_EV_FRONT_INITIALISING] = STAY(INITWAIT),
+				[BACK_EV_FRONT_INITWAIT] = STAY(INITWAIT),
+				[BACK_EV_FRONT_INITIALISED] = {BACK_CONNECTING, BACK_DO_CONNECT, 0},
+				[BACK_EV_FRONT_CONNECTED] = {BACK_CONNECTING, BACK_DO_CONNECT, 0},
+				[BACK_EV_FRONT_CLOSING] = {BACK_CLOSING, BACK_DO_DISCONNECT, 0},
+				[BACK_EV_FRONT_CLOSED] = {BACK_FINISHING, BACK_DO_DISCONNECT, 0},
+				[BACK_EV_FRONT_RECONFIGURING] = STAY(INITWAIT),
+				[BACK_EV_FRONT_RECONFIGURED] = STAY(INITWAIT),
+				[BACK_EV_DETACH] = {BACK_REMOVING, BACK_DO_DISCONNECT, 0},
+				[BACK_EV_FORCE] = {BACK_REMOVING, BACK_DO_DISCONNECT, 0},
+				[BACK_EV_CONNECTED] = STAY(INITWAIT),
+				[BACK_EV_REFUSED] = STAY(INITWAIT),
+				[BACK_EV_DRAINED] = STAY(INITWAIT),
+				[BACK_EV_LOST] = STAY(INITWAIT),
+			},
+		[BACK_CONNECTING] =
+			{
+				[BACK_EV_FRONT_UNKNOWN] = STAY(CONNECTING),
+				[BACK_EV_FRONT_INITIALISING] = {BACK_RESETTING, BACK_DO_DISCONNECT, 0},
+				[BACK_EV_FRONT_INITWAIT] = STAY(CONNECTING),
+				[BACK_EV_FRONT_INITIALISED] = STAY(CONNECTING),
+				[BACK_EV_FRONT_CONNECTED] = STAY(CONNECTING),
+				[BACK_EV_FRONT_CLOSING] = {BACK_CLOSING, BACK_DO_DISCONNECT, 0},
+				[BACK_EV_FRONT_CLOSED] = {BACK_FINISHING, BACK_DO_DISCONNECT, 0},
+				[BACK_EV_FRONT_RECONFIGURING] = STAY(CONNECTING),
+				[BACK_EV_FRONT_RECONFIGURED] = STAY(CONNECTING),
+				[BACK_EV_DETACH] = {BACK_DETACHING, BACK_DO_WRITE, XenbusStateClosing},
+				[BACK_EV_FORCE] = {BACK_REMOVING, BACK_DO_DISCONNECT, 0},
+				[BACK_EV_CONNECTED] = {BACK_CONNECTED, BACK_DO_WRITE | BACK_DO_RECHECK,
+						       XenbusStateConnected},
+				[BACK_EV_REFUSED] = {BACK_FAILING, BACK_DO_DISCONNECT | BACK_DO_ERROR, 0},
+				[BACK_EV_DRAINED] = STAY(CONNECTING),
+				[BACK_EV_LOST] = {BACK_FAILING, BACK_DO_DISCONNECT | BACK_DO_ERROR, 0},
+			},
+		/* Initialised is what the front end says until it has seen our Connected. */
+		[BACK_CONNECTED] =
+			{
+				[BACK_EV_FRONT_UNKNOWN] = STAY(CONNECTED),
+				[BACK_EV_FRONT_INITIALISING] = {BACK_RESETTING, BACK_DO_DISCONNECT, 0},
+				[BACK_EV_FRONT_INITWAIT] = STAY(CONNECTED),
+				[BACK_EV_FRONT_INITIALISED] = STAY(CONNECTED),
+				[BACK_EV_FRONT_CONNECTED] = STAY(CONNECTED),
+				[BACK_EV_FRONT_CLOSING] = {BACK_CLOSING, BACK_DO_DISCONNECT, 0},
+				[BACK_EV_FRONT_CLOSED] = {BACK_FINISHING, BACK_DO_DISCONNECT, 0},
+				[BACK_EV_FRONT_RECONFIGURING] = STAY(CONNECTED),
+				[BACK_EV_FRONT_RECONFIGURED] = STAY(CONNECTED),
+				[BACK_EV_DETACH] = {BACK_DETACHING, BACK_DO_WRITE, XenbusStateClosing},
+				[BACK_EV_FORCE] = {BACK_REMOVING, BACK_DO_DISCONNECT, 0},
+				[BACK_EV_CONNECTED] = STAY(CONNECTED),
+				[BACK_EV_REFUSED] = STAY(CONNECTED),
+				[BACK_EV_DRAINED] = STAY(CONNECTED),
+				[BACK_EV_LOST] = {BACK_FAILING, BACK_DO_DISCONNECT | BACK_DO_ERROR, 0},
+			},
+		/* Closing lets go of the rings, but only Closed (or a fresh start) ends the hand-over. */
+		[BACK_DETACHING] =
+			{
+				[BACK_EV_FRONT_UNKNOWN] = STAY(DETACHING),
+				[BACK_EV_FRONT_INITIALISING] = {BACK_REMOVING, BACK_DO_DISCONNECT, 0},
+				[BACK_EV_FRONT_INITWAIT] = STAY(DETACHING),
+				[BACK_EV_FRONT_INITIALISED] = STAY(DETACHING),
+				[BACK_EV_FRONT_CONNECTED] = STAY(DETACHING),
+				[BACK_EV_FRONT_CLOSING] = {BACK_DETACHING, BACK_DO_DISCONNECT, 0},
+				[BACK_EV_FRONT_CLOSED] = {BACK_REMOVING, BACK_DO_DISCONNECT, 0},
+				[BACK_EV_FRONT_RECONFIGURING] = STAY(DETACHING),
+				[BACK_EV_FRONT_RECONFIGURED] = STAY(DETACHING),
+				[BACK_EV_DETACH] = STAY(DETACHING),
+				[BACK_EV_FORCE] = {BACK_REMOVING, BACK_DO_DISCONNECT, 0},
+				[BACK_EV_CONNECTED] = STAY(DETACHING),
+				[BACK_EV_REFUSED] = {BACK_REMOVING, BACK_DO_DISCONNECT, 0},
+				[BACK_EV_DRAINED] = STAY(DETACHING),
+				[BACK_EV_LOST] = {BACK_REMOVING, BACK_DO_DISCONNECT, 0},
+			},
+		[BACK_CLOSING] =
+			{
+				[BACK_EV_FRONT_UNKNOWN] = STAY(CLOSING),
+				[BACK_EV_FRONT_INITIALISING] = {BACK_RESETTING, 0, 0},
+				[BACK_EV_FRONT_INITWAIT] = STAY(CLOSING),
+				[BACK_EV_FRONT_INITIALISED] = STAY(CLOSING),
+				[BACK_EV_FRONT_CONNECTED] = STAY(CLOSING),
+				[BACK_EV_FRONT_CLOSING] = STAY(CLOSING),
+				[BACK_EV_FRONT_CLOSED] = {BACK_FINISHING, 0, 0},
+				[BACK_EV_FRONT_RECONFIGURING] = STAY(CLOSING),
+				[BACK_EV_FRONT_RECONFIGURED] = STAY(CLOSING),
+				[BACK_EV_DETACH] = {BACK_REMOVING, 0, 0},
+				[BACK_EV_FORCE] = {BACK_REMOVING, 0, 0},
+				[BACK_EV_CONNECTED] = STAY(CLOSING),
+				[BACK_EV_REFUSED] = STAY(CLOSING),
+				[BACK_EV_DRAINED] = {BACK_HALF, BACK_DO_WRITE | BACK_DO_RECHECK,
+						     XenbusStateClosing},
+				[BACK_EV_LOST] = {BACK_HALF, BACK_DO_WRITE | BACK_DO_RECHECK,
+						  XenbusStateClosing},
+			},
+		/* mini-os and boot loaders may be at 3 or 4 of their next life before we look. */
+		[BACK_HALF] =
+			{
+				[BACK_EV_FRONT_UNKNOWN] = STAY(HALF),
+				[BACK_EV_FRONT_INITIALISING] = {BACK_INITWAIT,
+								BACK_DO_WRITE | BACK_DO_RECHECK,
+								XenbusStateInitWait},
+				[BACK_EV_FRONT_INITWAIT] = STAY(HALF),
+				[BACK_EV_FRONT_INITIALISED] = {BACK_CONNECTING,
+							       BACK_DO_CONNECT | BACK_DO_WRITE,
+							       XenbusStateInitWait},
+				[BACK_EV_FRONT_CONNECTED] = {BACK_CONNECTING, BACK_DO_CONNECT | BACK_DO_WRITE,
+							     XenbusStateInitWait},
+				[BACK_EV_FRONT_CLOSING] = STAY(HALF),
+				[BACK_EV_FRONT_CLOSED] = {BACK_CLOSED, BACK_DO_WRITE | BACK_DO_RECHECK,
+							  XenbusStateClosed},
+				[BACK_EV_FRONT_RECONFIGURING] = STAY(HALF),
+				[BACK_EV_FRONT_RECONFIGURED] = STAY(HALF),
+				[BACK_EV_DETACH] = {BACK_REMOVING, BACK_DO_DISCONNECT, 0},
+				[BACK_EV_FORCE] = {BACK_REMOVING, BACK_DO_DISCONNECT, 0},
+				[BACK_EV_CONNECTED] = STAY(HALF),
+				[BACK_EV_REFUSED] = STAY(HALF),
+				[BACK_EV_DRAINED] = STAY(HALF),
+				[BACK_EV_LOST] = STAY(HALF),
+			},
+		[BACK_FAILING] =
+			{
+				[BACK_EV_FRONT_UNKNOWN] = STAY(FAILING),
+				[BACK_EV_FRONT_INITIALISING] = {BACK_RESETTING, 0, 0},
+				[BACK_EV_FRONT_INITWAIT] = STAY(FAILING),
+				[BACK_EV_FRONT_INITIALISED] = STAY(FAILING),
+				[BACK_EV_FRONT_CONNECTED] = STAY(FAILING),
+				[BACK_EV_FRONT_CLOSING] = STAY(FAILING),
+				[BACK_EV_FRONT_CLOSED] = {BACK_FINISHING, 0, 0},
+				[BACK_EV_FRONT_RECONFIGURING] = STAY(FAILING),
+				[BACK_EV_FRONT_RECONFIGURED] = STAY(FAILING),
+				[BACK_EV_DETACH] = {BACK_REMOVING, 0, 0},
+				[BACK_EV_FORCE] = {BACK_REMOVING, 0, 0},
+				[BACK_EV_CONNECTED] = STAY(FAILING),
+				[BACK_EV_REFUSED] = STAY(FAILING),
+				[BACK_EV_DRAINED] = {BACK_FAILED, BACK_DO_WRITE | BACK_DO_RECHECK,
+						     XenbusStateClosing},
+				[BACK_EV_LOST] = {BACK_FAILED, BACK_DO_WRITE | BACK_DO_RECHECK,
+						  XenbusStateClosing},
+			},
+		/* 3 and 4 are what we could not use: wait for a fresh start. */
+		[BACK_FAILED] =
+			{
+				[BACK_EV_FRONT_UNKNOWN] = STAY(FAILED),
+				[BACK_EV_FRONT_INITIALISING] = {BACK_INITWAIT,
+								BACK_DO_WRITE | BACK_DO_RECHECK,
+								XenbusStateInitWait},
+				[BACK_EV_FRONT_INITWAIT] = STAY(FAILED),
+				[BACK_EV_FRONT_INITIALISED] = STAY(FAILED),
+				[BACK_EV_FRONT_CONNECTED] = STAY(FAILED),
+				[BACK_EV_FRONT_CLOSING] = STAY(FAILED),
+				[BACK_EV_FRONT_CLOSED] = {BACK_CLOSED, BACK_DO_WRITE | BACK_DO_RECHECK,
+							  XenbusStateClosed},
+				[BACK_EV_FRONT_RECONFIGURING] = STAY(FAILED),
+				[BACK_EV_FRONT_RECONFIGURED] = STAY(FAILED),
+				[BACK_EV_DETACH] = {BACK_REMOVING, BACK_DO_DISCONNECT, 0},
+				[BACK_EV_FORCE] = {BACK_REMOVING, BACK_DO_DISCONNECT, 0},
+				[BACK_EV_CONNECTED] = STAY(FAILED),
+				[BACK_EV_REFUSED] = STAY(FAILED),
+				[BACK_EV_DRAINED] = STAY(FAILED),
+				[BACK_EV_LOST] = STAY(FAILED),
+			},
+		[BACK_FINISHING] =
+			{
+				[BACK_EV_FRONT_UNKNOWN] = STAY(FINISHING),
+				[BACK_EV_FRONT_INITIALISING] = {BACK_RESETTING, 0, 0},
+				[BACK_EV_FRONT_INITWAIT] = STAY(FINISHING),
+				[BACK_EV_FRONT_INITIALISED] = STAY(FINISHING),
+				[BACK_EV_FRONT_CONNECTED] = STAY(FINISHING),
+				[BACK_EV_FRONT_CLOSING] = STAY(FINISHING),
+				[BACK_EV_FRONT_CLOSED] = STAY(FINISHING),
+				[BACK_EV_FRONT_RECONFIGURING] = STAY(FINISHING),
+				[BACK_EV_FRONT_RECONFIGURED] = STAY(FINISHING),
+				[BACK_EV_DETACH] = {BACK_REMOVING, 0, 0},
+				[BACK_EV_FORCE] = {BACK_REMOVING, 0, 0},
+				[BACK_EV_CONNECTED] = STAY(FINISHING),
+				[BACK_EV_REFUSED] = STAY(FINISHING),
+				[BACK_EV_DRAINED] = {BACK_CLOSED, BACK_DO_WRITE | BACK_DO_RECHECK,
+						     XenbusStateClosed},
+				[BACK_EV_LOST] = {BACK_CLOSED, BACK_DO_WRITE | BACK_DO_RECHECK,
+						  XenbusStateClosed},
+			},
+		[BACK_CLOSED] =
+			{
+				[BACK_EV_FRONT_UNKNOWN] = STAY(CLOSED),
+				[BACK_EV_FRONT_INITIALISING] = {BACK_INITWAIT,
+								BACK_DO_WRITE | BACK_DO_RECHECK,
+								XenbusStateInitWait},
+				[BACK_EV_FRONT_INITWAIT] = STAY(CLOSED),
+				[BACK_EV_FRONT_INITIALISED] = {BACK_CONNECTING,
+							       BACK_DO_CONNECT | BACK_DO_WRITE,
+							       XenbusStateInitWait},
+				[BACK_EV_FRONT_CONNECTED] = {BACK_CONNECTING, BACK_DO_CONNECT | BACK_DO_WRITE,
+							     XenbusStateInitWait},
+				[BACK_EV_FRONT_CLOSING] = STAY(CLOSED),
+				[BACK_EV_FRONT_CLOSED] = STAY(CLOSED),
+				[BACK_EV_FRONT_RECONFIGURING] = STAY(CLOSED),
+				[BACK_EV_FRONT_RECONFIGURED] = STAY(CLOSED),
+				[BACK_EV_DETACH] = {BACK_REMOVING, BACK_DO_DISCONNECT, 0},
+				[BACK_EV_FORCE] = {BACK_REMOVING, BACK_DO_DISCONNECT, 0},
+				[BACK_EV_CONNECTED] = STAY(CLOSED),
+				[BACK_EV_REFUSED] = STAY(CLOSED),
+				[BACK_EV_DRAINED] = STAY(CLOSED),
+				[BACK_EV_LOST] = STAY(CLOSED),
+			},
+		[BACK_RESETTING] =
+			{
+				[BACK_EV_FRONT_UNKNOWN] = STAY(RESETTING),
+				[BACK_EV_FRONT_INITIALISING] = STAY(RESETTING),
+				[BACK_EV_FRONT_INITWAIT] = STAY(RESETTING),
+				[BACK_EV_FRONT_INITIALISED] = STAY(RESETTING),
+				[BACK_EV_FRONT_CONNECTED] = STAY(RESETTING),
+				[BACK_EV_FRONT_CLOSING] = {BACK_CLOSING, 0, 0},
+				[BACK_EV_FRONT_CLOSED] = {BACK_FINISHING, 0, 0},
+				[BACK_EV_FRONT_RECONFIGURING] = STAY(RESETTING),
+				[BACK_EV_FRONT_RECONFIGURED] = STAY(RESETTING),
+				[BACK_EV_DETACH] = {BACK_REMOVING, 0, 0},
+				[BACK_EV_FORCE] = {BACK_REMOVING, 0, 0},
+				[BACK_EV_CONNECTED] = STAY(RESETTING),
+				[BACK_EV_REFUSED] = STAY(RESETTING),
+				[BACK_EV_DRAINED] = {BACK_INITWAIT, BACK_DO_WRITE | BACK_DO_RECHECK,
+						     XenbusStateInitWait},
+				[BACK_EV_LOST] = {BACK_INITWAIT, BACK_DO_WRITE | BACK_DO_RECHECK,
+						  XenbusStateInitWait},
+			},
+		[BACK_REMOVING] =
+			{
+				[BACK_EV_FRONT_UNKNOWN] = STAY(REMOVING),
+				[BACK_EV_FRONT_INITIALISING] = STAY(REMOVING),
+				[BACK_EV_FRONT_INITWAIT] = STAY(REMOVING),
+				[BACK_EV_FRONT_INITIALISED] = STAY(REMOVING),
+				[BACK_EV_FRONT_CONNECTED] = STAY(REMOVING),
+				[BACK_EV_FRONT_CLOSING] = STAY(REMOVING),
+				[BACK_EV_FRONT_CLOSED] = STAY(REMOVING),
+				[BACK_EV_FRONT_RECONFIGURING] = STAY(REMOVING),
+				[BACK_EV_FRONT_RECONFIGURED] = STAY(REMOVING),
+				[BACK_EV_DETACH] = STAY(REMOVING),
+				[BACK_EV_FORCE] = STAY(REMOVING),
+				[BACK_EV_CONNECTED] = STAY(REMOVING),
+				[BACK_EV_REFUSED] = STAY(REMOVING),
+				[BACK_EV_DRAINED] = {BACK_REMOVED, BACK_DO_WRITE | BACK_DO_REMOVE,
+						     XenbusStateClosed},
+				[BACK_EV_LOST] = {BACK_REMOVED, BACK_DO_WRITE | BACK_DO_REMOVE,
+						  XenbusStateClosed},
+			},
+		[BACK_REMOVED] =
+			{
+				[BACK_EV_FRONT_UNKNOWN] = STAY(REMOVED),
+				[BACK_EV_FRONT_INITIALISING] = STAY(REMOVED),
+				[BACK_EV_FRONT_INITWAIT] = STAY(REMOVED),
+				[BACK_EV_FRONT_INITIALISED] = STAY(REMOVED),
+				[BACK_EV_FRONT_CONNECTED] = STAY(REMOVED),
+				[BACK_EV_FRONT_CLOSING] = STAY(REMOVED),
+				[BACK_EV_FRONT_CLOSED] = STAY(REMOVED),
+				[BACK_EV_FRONT_RECONFIGURING] = STAY(REMOVED),
+				[BACK_EV_FRONT_RECONFIGURED] = STAY(REMOVED),
+				[BACK_EV_DETACH] = STAY(REMOVED),
+				[BACK_EV_FORCE] = STAY(REMOVED),
+				[BACK_EV_CONNECTED] = STAY(REMOVED),
+				[BACK_EV_REFUSED] = STAY(REMOVED),
+				[BACK_EV_DRAINED] = STAY(REMOVED),
+				[BACK_EV_LOST] = STAY(REMOVED),
+			},
+};
+
+struct back_step back_step(enum back_state state, enum back_event event)
+{
+	return table[state][event];
+}
+
+const char *back_state_name(enum back_state s)
+{
+	static const char *const names[BACK_NR_STATES] = {
+		[BACK_INITWAIT] = "initwait",   [BACK_CONNECTING] = "connecting",
+		[BACK_CONNECTED] = "connected", [BACK_DETACHING] = "detaching",
+		[BACK_CLOSING] = "closing",     [BACK_HALF] = "half",
+		[BACK_FAILING] = "failing",     [BACK_FAILED] = "failed",
+		[BACK_FINISHING] = "finishing", [BACK_CLOSED] = "closed",
+		[BACK_RESETTING] = "resetting", [BACK_REMOVING] = "removing",
+		[BACK_REMOVED] = "removed",
+	};
+
+	return (unsigned)s < BACK_NR_STATES ? names[s] : "?";
+}
+
+const char *back_event_name(enum back_event e)
+{
+	static const char *const names[BACK_NR_EVENTS] = {
+		[BACK_EV_FRONT_UNKNOWN] = "front unknown",
+		[BACK_EV_FRONT_INITIALISING] = "front initialising",
+		[BACK_EV_FRONT_INITWAIT] = "front initwait",
+		[BACK_EV_FRONT_INITIALISED] = "front initialised",
+		[BACK_EV_FRONT_CONNECTED] = "front connected",
+		[BACK_EV_FRONT_CLOSING] = "front closing",
+		[BACK_EV_FRONT_CLOSED] = "front closed",
+		[BACK_EV_FRONT_RECONFIGURING] = "front reconfiguring",
+		[BACK_EV_FRONT_RECONFIGURED] = "front reconfigured",
+		[BACK_EV_DETACH] = "detach",
+		[BACK_EV_FORCE] = "force",
+		[BACK_EV_CONNECTED] = "connected",
+		[BACK_EV_REFUSED] = "refused",
+		[BACK_EV_DRAINED] = "drained",
+		[BACK_EV_LOST] = "lost",
+	};
+
+	return (unsigned)e < BACK_NR_EVENTS ? names[e] : "?";
+}
+
+const char *xenbus_state_name(uint32_t state)
+{
+	static const char *const names[] = {
+		"Unknown", "Initialising", "InitWait",      "Initialised",  "Connected",
+		"Closing", "Closed",       "Reconfiguring", "Reconfigured",
+	};
+
+	return state < ARRAY_SIZE(names) ? names[state] : "?";
+}
