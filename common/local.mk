@@ -22,3 +22,15 @@ common_libsynth_common_la_LIBADD = common/libsynth-pure.la
 
 # What a program that uses all of it links.
 XEN_LIBS = $(XENEVTCHN_LIBS) $(XENGNTTAB_LIBS) $(XENSTORE_LIBS)
+
+if HAVE_CMOCKA
+common_tests = common/ring/test-ring common/span/test-span common/xenbus/test-xenbus common/event/test-loop \
+	common/metrics/test-metrics
+check_PROGRAMS += $(common_tests)
+TESTS += $(common_tests)
+common_ring_test_ring_LDADD = common/libsynth-pure.la $(CMOCKA_LIBS) -lpthread
+common_span_test_span_LDADD = common/libsynth-pure.la $(CMOCKA_LIBS)
+common_xenbus_test_xenbus_LDADD = common/libsynth-pure.la $(CMOCKA_LIBS)
+common_event_test_loop_LDADD = common/libsynth-common.la $(CMOCKA_LIBS) $(XEN_LIBS)
+common_metrics_test_metrics_LDADD = common/libsynth-pure.la $(CMOCKA_LIBS)
+endif

@@ -11,21 +11,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ARRAY_SIZE(a)	    (sizeof(a) / sizeof((a)[0]))
+#define ARRAY_SIZE(a)         (sizeof(a) / sizeof((a)[0]))
 #define container_of(p, t, m) ((t *)(void *)((char *)(p)-offsetof(t, m)))
-#define __must_check	    __attribute__((warn_unused_result))
-#define __printf(f, a)	    __attribute__((format(printf, f, a)))
-#define likely(x)	    __builtin_expect(!!(x), 1)
-#define unlikely(x)	    __builtin_expect(!!(x), 0)
+#define __must_check          __attribute__((warn_unused_result))
+#define __printf(f, a)        __attribute__((format(printf, f, a)))
+#define likely(x)             __builtin_expect(!!(x), 1)
+#define unlikely(x)           __builtin_expect(!!(x), 0)
 
-#define PAGE_BYTES  4096u /* a grant is always 4 KiB, whatever the host's page size */
-#define SECTOR_BYTES 512u /* the unit of blkif, whatever the image's */
+#define PAGE_BYTES   4096u /* a grant is always 4 KiB, whatever the host's page size */
+#define SECTOR_BYTES 512u  /* the unit of blkif, whatever the image's */
 
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 
 /* A shared word read or written once, whole, by the compiler's promise. */
-#define READ_ONCE(x)	 (*(const volatile __typeof__(x) *)&(x))
+#define READ_ONCE(x)     (*(const volatile __typeof__(x) *)&(x))
 #define WRITE_ONCE(x, v) (*(volatile __typeof__(x) *)&(x) = (v))
 
 /* Monotonic time in nanoseconds. */

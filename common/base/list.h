@@ -11,7 +11,10 @@ struct list {
 	struct list *next, *prev;
 };
 
-#define LIST_INIT(name) { &(name), &(name) }
+#define LIST_INIT(name)          \
+	{                        \
+		&(name), &(name) \
+	}
 
 static inline void list_init(struct list *l)
 {
@@ -46,11 +49,11 @@ static inline void list_del(struct list *e)
 
 #define list_entry(p, t, m) container_of(p, t, m)
 
-#define list_for_each(e, head, m)                                                                      \
-	for (e = list_entry((head)->next, __typeof__(*e), m); &e->m != (head);                         \
+#define list_for_each(e, head, m)                                              \
+	for (e = list_entry((head)->next, __typeof__(*e), m); &e->m != (head); \
 	     e = list_entry(e->m.next, __typeof__(*e), m))
 
-#define list_for_each_safe(e, n, head, m)                                                              \
+#define list_for_each_safe(e, n, head, m)                                                                   \
 	for (e = list_entry((head)->next, __typeof__(*e), m), n = list_entry(e->m.next, __typeof__(*e), m); \
 	     &e->m != (head); e = n, n = list_entry(n->m.next, __typeof__(*e), m))
 

@@ -21,7 +21,7 @@ struct log_limit {
 	uint64_t untold;     /* since the last message that got through */
 };
 #define LOG_GUEST_PER_SEC 10u
-#define LOG_GUEST_BURST	  20u
+#define LOG_GUEST_BURST   20u
 
 void log_init(const char *program);
 void log_msg(enum log_level level, const char *fmt, ...) __printf(2, 3);

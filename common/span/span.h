@@ -14,7 +14,7 @@
 
 struct span {
 	const uint8_t *p; /* next byte */
-	size_t left;	  /* bytes not read yet */
+	size_t left;      /* bytes not read yet */
 };
 
 static inline struct span span_of(const void *p, size_t bytes)

@@ -164,7 +164,7 @@ struct entry {
 struct grant_cache {
 	struct grant *grant;
 	uint32_t domid, limit, mapped;
-	uint32_t mask;	/* of table */
+	uint32_t mask;   /* of table */
 	uint32_t *table; /* entry index + 1, 0 empty */
 	struct entry *entries;
 	struct list idle, unused;

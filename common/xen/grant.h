@@ -20,16 +20,17 @@ void grant_close(struct grant *g); /* NULL ok */
  * (XSA-361/365).  @nr is 1..GRANT_MAP_MAX.
  */
 #define GRANT_MAP_MAX 64u
-int grant_map(struct grant *g, uint32_t domid, const uint32_t *refs, uint32_t nr, bool writable, void **ret) __must_check;
+int grant_map(struct grant *g, uint32_t domid, const uint32_t *refs, uint32_t nr, bool writable,
+	      void **ret) __must_check;
 int grant_unmap(struct grant *g, void *addr, uint32_t nr);
 
 /* One piece of a copy between local memory and a foreign page. */
 struct grant_seg {
 	uint32_t ref;
 	uint16_t offset; /* bytes into the foreign page */
-	uint16_t bytes;	 /* 1..4096; offset + bytes <= 4096 */
+	uint16_t bytes;  /* 1..4096; offset + bytes <= 4096 */
 	void *local;
-	bool to_guest;	/* true: local -> grant */
+	bool to_guest;  /* true: local -> grant */
 	int16_t status; /* out: 0 or -errno, set for every segment */
 };
 /*

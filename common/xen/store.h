@@ -11,11 +11,11 @@
 
 #include "common/base/base.h"
 
-#define STORE_PATH_MAX	256u
+#define STORE_PATH_MAX  256u
 #define STORE_VALUE_MAX 2048u /* xenstored's own limit on what a guest may write */
 
-struct store;	    /* a connection */
-struct store_tx;    /* an open transaction; NULL where one is accepted means "outside" */
+struct store;    /* a connection */
+struct store_tx; /* an open transaction; NULL where one is accepted means "outside" */
 struct store_watch;
 
 int store_open(struct store **ret) __must_check;
@@ -28,7 +28,8 @@ int store_read_u64(struct store *s, struct store_tx *t, const char *path, uint64
 int store_read_u32(struct store *s, struct store_tx *t, const char *path, uint32_t max, uint32_t *ret) __must_check;
 bool store_exists(struct store *s, struct store_tx *t, const char *path);
 int store_write(struct store *s, struct store_tx *t, const char *path, const char *value) __must_check;
-int store_writef(struct store *s, struct store_tx *t, const char *path, const char *fmt, ...) __must_check __printf(4, 5);
+int store_writef(struct store *s, struct store_tx *t, const char *path, const char *fmt, ...) __must_check
+	__printf(4, 5);
 int store_mkdir(struct store *s, struct store_tx *t, const char *path) __must_check;
 int store_rm(struct store *s, struct store_tx *t, const char *path) __must_check; /* a missing path is success */
 /* Children's names; *ret is one block freed by the caller (free()). */
@@ -45,10 +46,11 @@ int store_transact(struct store *s, store_tx_fn *fn, void *arg) __must_check;
 
 /* Watches.  The callback runs from store_dispatch(), once per watch however often the path fired. */
 typedef void store_watch_fn(struct store *s, const char *path, void *arg);
-int store_watch(struct store *s, const char *path, store_watch_fn *fn, void *arg, struct store_watch **ret) __must_check;
+int store_watch(struct store *s, const char *path, store_watch_fn *fn, void *arg,
+		struct store_watch **ret) __must_check;
 void store_unwatch(struct store_watch *w); /* NULL ok; no callback after it */
-int store_fd(struct store *s);		   /* readable: call store_dispatch() */
-int store_dispatch(struct store *s);	   /* 0, or -errno when the connection is lost */
+int store_fd(struct store *s);             /* readable: call store_dispatch() */
+int store_dispatch(struct store *s);       /* 0, or -errno when the connection is lost */
 
 int store_introduced(struct store *s, uint32_t domid); /* 1 yes, 0 no, -errno */
 

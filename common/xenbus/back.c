@@ -299,12 +299,10 @@ struct back_step back_step(enum back_state state, enum back_event event)
 const char *back_state_name(enum back_state s)
 {
 	static const char *const names[BACK_NR_STATES] = {
-		[BACK_INITWAIT] = "initwait",   [BACK_CONNECTING] = "connecting",
-		[BACK_CONNECTED] = "connected", [BACK_DETACHING] = "detaching",
-		[BACK_CLOSING] = "closing",     [BACK_HALF] = "half",
-		[BACK_FAILING] = "failing",     [BACK_FAILED] = "failed",
-		[BACK_FINISHING] = "finishing", [BACK_CLOSED] = "closed",
-		[BACK_RESETTING] = "resetting", [BACK_REMOVING] = "removing",
+		[BACK_INITWAIT] = "initwait",   [BACK_CONNECTING] = "connecting", [BACK_CONNECTED] = "connected",
+		[BACK_DETACHING] = "detaching", [BACK_CLOSING] = "closing",       [BACK_HALF] = "half",
+		[BACK_FAILING] = "failing",     [BACK_FAILED] = "failed",         [BACK_FINISHING] = "finishing",
+		[BACK_CLOSED] = "closed",       [BACK_RESETTING] = "resetting",   [BACK_REMOVING] = "removing",
 		[BACK_REMOVED] = "removed",
 	};
 

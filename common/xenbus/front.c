@@ -8,15 +8,21 @@
  */
 #include "common/xenbus/xenbus.h"
 
-#define STAY(s)		{ FRONT_##s, 0, 0 }
-#define GO(s, todo, st) { FRONT_##s, (todo), (st) }
+#define STAY(s)                 \
+	{                       \
+		FRONT_##s, 0, 0 \
+	}
+#define GO(s, todo, st)                 \
+	{                               \
+		FRONT_##s, (todo), (st) \
+	}
 
-#define PUBLISH	 GO(PUBLISHED, FRONT_DO_PUBLISH | FRONT_DO_WRITE, XenbusStateInitialised)
-#define CONNECT	 GO(CONNECTED, FRONT_DO_CONNECT | FRONT_DO_WRITE, XenbusStateConnected)
-#define CLOSE	 GO(CLOSING, FRONT_DO_WRITE, XenbusStateClosing)
-#define FINISH	 GO(CLOSED, FRONT_DO_RELEASE | FRONT_DO_WRITE, XenbusStateClosed)
-#define DIE	 GO(DEAD, FRONT_DO_RELEASE | FRONT_DO_WRITE, XenbusStateClosed)
-#define RESIZED	 GO(CONNECTED, FRONT_DO_RESIZED, 0)
+#define PUBLISH GO(PUBLISHED, FRONT_DO_PUBLISH | FRONT_DO_WRITE, XenbusStateInitialised)
+#define CONNECT GO(CONNECTED, FRONT_DO_CONNECT | FRONT_DO_WRITE, XenbusStateConnected)
+#define CLOSE   GO(CLOSING, FRONT_DO_WRITE, XenbusStateClosing)
+#define FINISH  GO(CLOSED, FRONT_DO_RELEASE | FRONT_DO_WRITE, XenbusStateClosed)
+#define DIE     GO(DEAD, FRONT_DO_RELEASE | FRONT_DO_WRITE, XenbusStateClosed)
+#define RESIZED GO(CONNECTED, FRONT_DO_RESIZED, 0)
 
 static const struct front_step table[FRONT_NR_STATES][FRONT_NR_EVENTS] = {
 	[FRONT_WAITING] = {
@@ -108,7 +114,7 @@ const char *front_state_name(enum front_state s)
 {
 	static const char *const names[FRONT_NR_STATES] = {
 		[FRONT_WAITING] = "waiting", [FRONT_PUBLISHED] = "published", [FRONT_CONNECTED] = "connected",
-		[FRONT_CLOSING] = "closing", [FRONT_CLOSED] = "closed",	      [FRONT_DEAD] = "dead",
+		[FRONT_CLOSING] = "closing", [FRONT_CLOSED] = "closed",       [FRONT_DEAD] = "dead",
 	};
 
 	return (unsigned)s < FRONT_NR_STATES ? names[s] : "?";
