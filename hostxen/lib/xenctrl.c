@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * xenctrl.c: what of libxenctrl, libxenforeignmemory, libxendevicemodel and libxentoolcore is served: opening and closing
+ * handles, which domains there are, and restriction. The rest is in stubs.c.
+ */
+#define __XEN_TOOLS__ 1
+#include "hostxen/lib/lib.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <xenctrl.h>
+#include <xendevicemodel.h>
+#include <xenforeignmemory.h>
+#include <xentoolcore.h>
+
+/* One opaque object serves as any library's handle: nothing is kept in it. */
+static void *any_open(void)
+{
+	int err = hx_connect();
+	if (!err)
+		return calloc(1, 64);
+	errno = -err;
+	return NULL;
+}
+
+EXPORT xc_interface *xc_interface_open(xentoollog_logger *logger, xentoollog_logger *dombuild_logger, unsigned open_flags)
+{
+	return any_open();
+}
+
+EXPORT int xc_interface_close(xc_interface *xch)
+{
+	free(xch);
+	return 0;
+}
+
+EXPORT xenforeignmemory_handle *xenforeignmemory_open(struct xentoollog_logger *logger, unsigned open_flags)
+{
+	return any_open();
+}
+
+EXPORT int xenforeignmemory_close(xenforeignmemory_handle *fmem)
+{
+	free(fmem);
+	return 0;
+}
+
+EXPORT xendevicemodel_handle *xendevicemodel_open(struct xentoollog_logger *logger, unsigned int open_flags)
+{
+	return any_open();
+}
+
+EXPORT int xendevicemodel_close(xendevicemodel_handle *dmod)
+{
+	free(dmod);
+	return 0;
+}
+
+EXPORT int xenforeignmemory_restrict(xenforeignmemory_handle *fmem, domid_t domid)
+{
+	return 0;
+}
+
+EXPORT int xendevicemodel_restrict(xendevicemodel_handle *dmod, domid_t domid)
+{
+	return 0;
+}
+
+/* --- domains ------------------------------------------------------------------ */
+
+/* The first living (or dying) domain at or above @domid; -1: none. */
+static int next_domain(uint32_t domid, bool *dying)
+{
+	struct hx_world *w = hx_self.world;
+	for (uint32_t n = atomic_load(&w->top_dom); domid < n; domid++) {
+		if (!atomic_load(&w->dom[domid].gen))
+			continue;
+		*dying = atomic_load(&w->dom[domid].flags) & HX_DOM_DYING;
+		return (int)domid;
+	}
+	return -1;
+}
+
+EXPORT int xc_domain_getinfo(xc_interface *xch, uint32_t first_domid, unsigned int max_doms, xc_dominfo_t *info)
+{
+	unsigned n = 0;
+	bool dying;
+	int id;
+	if (atomic_load(&hx_self.world->dead)) {
+		errno = ENODEV;
+		return -1;
+	}
+	for (; n < max_doms && (id = next_domain(first_domid, &dying)) >= 0; first_domid = (uint32_t)id + 1) {
+		memset(&info[n], 0, sizeof(info[n]));
+		info[n].domid = (uint32_t)id;
+		info[n].dying = dying;
+		info[n].running = !dying;
+		info[n++].nr_online_vcpus = 1;
+	}
+	return (int)n;
+}
+
+static void fill(xc_domaininfo_t *info, int id, bool dying)
+{
+	memset(info, 0, sizeof(*info));
+	info->domain = (domid_t)id;
+	info->flags = dying ? XEN_DOMINF_dying : XEN_DOMINF_running;
+	info->nr_online_vcpus = 1;
+}
+
+EXPORT int xc_domain_getinfolist(xc_interface *xch, uint32_t first_domain, unsigned int max_domains, xc_domaininfo_t *info)
+{
+	unsigned n = 0;
+	bool dying;
+	int id;
+	if (atomic_load(&hx_self.world->dead)) {
+		errno = ENODEV;
+		return -1;
+	}
+	for (; n < max_domains && (id = next_domain(first_domain, &dying)) >= 0; first_domain = (uint32_t)id + 1)
+		fill(&info[n++], id, dying);
+	return (int)n;
+}
+
+/* Xen 4.18 and later have this in place of xc_domain_getinfo(); a program built there finds it here. */
+int xc_domain_getinfo_single(xc_interface *xch, uint32_t domid, xc_domaininfo_t *info);
+EXPORT int xc_domain_getinfo_single(xc_interface *xch, uint32_t domid, xc_domaininfo_t *info)
+{
+	bool dying;
+	if (atomic_load(&hx_self.world->dead) || next_domain(domid, &dying) != (int)domid) {
+		errno = ESRCH;
+		return -1;
+	}
+	if (info)
+		fill(info, (int)domid, dying);
+	return 0;
+}
+
+/* --- restriction ----------------------------------------------------------------- */
+
+/*
+ * As the real libraries do: event channels are confined to one domain; grant handles, which cannot be, are taken away.
+ * Then the real libxentoolcore's turn, for the libraries that are not ours (libxenstore).
+ */
+EXPORT int xentoolcore_restrict_all(domid_t domid)
+{
+	int (*real)(domid_t) = NULL;
+	if (hx_evtchn_restrict_all(domid))
+		return -1;
+	hx_gnttab_restrict_all();
+	*(void **)&real = dlsym(RTLD_NEXT, "xentoolcore_restrict_all");
+	return real ? real(domid) : 0;
+}
