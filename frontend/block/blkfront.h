@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * blkfront.h - the block front end as a library: open a disk, submit, complete.
+ *
+ * Theory.  One `struct blkfront` a disk, one `struct blkfront_queue` a ring.  A queue is used by one thread at a
+ * time; queues share nothing that is written on the data path.  Opening, closing and blkfront_dispatch() belong to
+ * one control thread, which owns the xenstore connection.
+ *
+ * Memory.  Each queue has a pool of buffers, zeroed and granted at connect.  I/O on a pool buffer moves no byte
+ * in this process; I/O on other memory (blkfront_xfer) is copied through the pool.  Grants:
+ *   persistent  the back end keeps the pages mapped (announced, and it agreed)
+ *   reuse       the same grants for ever, not announced: the back end maps or copies for each request
+ *   per I/O     pages are granted for each request, read-only for writes, and revoked after it; always copied
+ * In the first two the back end can read and change the pool whenever it likes.  Copy what you check before you
+ * check it, and put nothing into a buffer that the back end must not know.
+ *
+ * Trust.  The back end is not trusted with anything but the data it stores.  Responses are copied, then checked
+ * (blk-rsp.h); a wrong one ends the device: it is told once in the log, everything in flight and everything later
+ * fails with -EIO, and no page is taken back from the back end by asking whether it still uses it.
+ *
+ * Events.  Submitting only places requests; blkfront_kick(), _poll() and _wait() publish them, with one
+ * notification if the back end asked for one.  blkfront_wait() asks to be woken after `wake` responses, so a
+ * queue kept deep costs few interrupts; while a thread polls, it asks for none.
+ */
+#ifndef SYNTH_BLKFRONT_H
+#define SYNTH_BLKFRONT_H
+
+#include "common/base/base.h"
+#include "common/base/list.h"
+#include "frontend/core/front.h"
+
+enum blkfront_op { BLKFRONT_READ, BLKFRONT_WRITE, BLKFRONT_FLUSH, BLKFRONT_DISCARD, BLKFRONT_SECURE_DISCARD };
+
+enum blkfront_grants { BLKFRONT_PERSISTENT, BLKFRONT_REUSE, BLKFRONT_PER_IO };
+
+struct blkfront_config {
+	uint32_t queues;    /* at most so many; 0: 1 */
+	uint32_t max_order; /* ring pages at most 1 << this; no more than offered */
+	uint32_t buf_bytes; /* of a pool buffer, rounded up to pages; 0: 64 KiB */
+	uint32_t bufs;	    /* a queue; 0: 16 */
+	enum blkfront_grants grants;
+	bool no_indirect;
+	uint32_t timeout_ms; /* to connect; 0: 10 s */
+};
+
+struct blkfront_info {
+	uint32_t sector_size, physical_sector; /* bytes; I/O is in multiples of the first */
+	bool readonly, cdrom, removable;
+	bool flush, discard, secure_discard;
+	uint32_t discard_granularity, discard_alignment; /* bytes */
+	uint32_t nr_queues, ring_pages, ring_entries;	 /* a queue */
+	uint32_t max_segments;				 /* pages a request can name */
+	uint32_t max_bytes;				 /* of one request on a page-aligned buffer */
+	enum blkfront_grants grants;			 /* what was agreed */
+};
+
+struct blkfront;
+struct blkfront_queue;
+
+extern const char *const blkfront_types[2]; /* for front_list(): "svbd", "vbd" */
+
+/* 0, -EBUSY (in use by another), -ENODEV (no back end), -ETIMEDOUT, -ENOSPC (no more grants), -errno.  On failure the
+ * device is left closed. */
+int blkfront_open(struct store *s, const struct front_dev *d, const struct blkfront_config *c,
+		  struct blkfront **ret) __must_check;
+/* No thread uses a queue any more.  Frees all.  0, or -ETIMEDOUT when the back end did not follow. */
+int blkfront_close(struct blkfront *b, uint32_t ms); /* NULL ok */
+
+const struct blkfront_info *blkfront_info(const struct blkfront *b);
+uint64_t blkfront_sectors(const struct blkfront *b); /* 512 bytes each; may change at any time (resize) */
+/* 0; -ESHUTDOWN: the back end is closing, new I/O is refused; -ENODEV: it has gone; -EIO: it broke the protocol. */
+int blkfront_status(const struct blkfront *b);
+/* Control thread, when store_fd() is readable. */
+int blkfront_dispatch(struct blkfront *b);
+
+struct blkfront_queue *blkfront_queue(struct blkfront *b, uint32_t i);
+
+/* A pool buffer, page-aligned, buf_bytes long; the one freed last comes first.  NULL: all in use. */
+void *blkfront_buf_get(struct blkfront_queue *q);
+void blkfront_buf_put(struct blkfront_queue *q, void *buf);
+
+/* Called from blkfront_poll().  @err: 0, -EIO, -EOPNOTSUPP.  May submit. */
+typedef void blkfront_done_fn(void *arg, int err);
+
+/*
+ * Place one request.  @buf: sector-aligned memory of this queue's pool, NULL for flush and discard; the request
+ * owns it until done.  @sector and @nr in units of 512 bytes.
+ * -EAGAIN: the ring is full (or no indirect page is left): poll first.  -EINVAL: not in the pool, not aligned, more
+ * than max_bytes.  -ERANGE: past the end.  -EROFS, -EOPNOTSUPP.  Else as blkfront_status().
+ */
+int blkfront_submit(struct blkfront_queue *q, enum blkfront_op op, uint64_t sector, uint64_t nr, void *buf,
+		    blkfront_done_fn *done, void *arg) __must_check;
+
+/* An I/O of any length, split as the ring needs, copied unless its memory is in the pool. */
+struct blkfront_xfer {
+	enum blkfront_op op;
+	uint64_t sector, nr;
+	void *mem;
+	blkfront_done_fn *done; /* from blkfront_poll(); the first error is reported, when all parts are back */
+	void *arg;
+	/* private */
+	struct list entry;
+	uint64_t placed; /* sectors */
+	uint32_t parts;	 /* in flight */
+	int err;
+};
+/* Checks as blkfront_submit(), -EAGAIN never. @x must live until done. */
+int blkfront_xfer(struct blkfront_queue *q, struct blkfront_xfer *x) __must_check;
+
+void blkfront_kick(struct blkfront_queue *q);
+/* Complete what is answered, start what waits, publish.  The number of callbacks made. */
+uint32_t blkfront_poll(struct blkfront_queue *q);
+/*
+ * Publish, then sleep until @wake responses are there (at most those in flight), the device is dead, or @ms have
+ * passed.  Spins for @spin_us first.  Returns at once when there is something to poll.  Asks xenstore nothing.
+ */
+void blkfront_wait(struct blkfront_queue *q, uint32_t wake, uint32_t spin_us, uint32_t ms);
+
+uint32_t blkfront_inflight(const struct blkfront_queue *q);
+
+struct blkfront_counts {
+	uint64_t requests, events_sent, events_received, sleeps;
+};
+struct blkfront_counts blkfront_counts(const struct blkfront_queue *q);
+
+#endif

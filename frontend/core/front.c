@@ -1,0 +1,490 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* front.c - see front.h */
+#include "frontend/core/front.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include <xen/io/protocols.h>
+
+#include "common/log/log.h"
+#include "common/span/span.h"
+#include "common/xen/paths.h"
+
+/* ------------------------------------------------------------------ finding */
+
+uint32_t front_read_state(struct store *s, const char *dir)
+{
+	struct path p;
+	uint32_t state;
+
+	if (store_read_u32(s, NULL, path_join(&p, dir, "state"), XenbusStateReconfigured, &state) < 0)
+		return XenbusStateUnknown;
+	return state;
+}
+
+/* Fill @d from the directory of device @id; false when it is not one. */
+static bool read_dev(struct store *s, const char *type, const char *id, struct front_dev *d)
+{
+	struct path p;
+	char *back = NULL;
+	uint32_t n;
+
+	memset(d, 0, sizeof(*d));
+	if (parse_str_u32(id, UINT32_MAX, &n) < 0)
+		return false;
+	d->id = n;
+	snprintf(d->type, sizeof(d->type), "%s", type);
+	snprintf(d->dir, sizeof(d->dir), "device/%s/%u", type, n);
+	if (store_read(s, NULL, path_join(&p, d->dir, "backend"), &back) == 0 && strlen(back) < sizeof(d->back))
+		memcpy(d->back, back, strlen(back) + 1);
+	free(back);
+	if (store_read_u32(s, NULL, path_join(&p, d->dir, "backend-id"), 0x7fefu, &n) == 0)
+		d->back_domid = n;
+	else
+		d->back[0] = '\0';
+	return true;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	const struct front_dev *x = a, *y = b;
+	int c = strcmp(x->type, y->type);
+
+	return c ? c : x->id < y->id ? -1 : x->id > y->id;
+}
+
+int front_list(struct store *s, const char *const *types, uint32_t nr_types, struct front_dev **ret, uint32_t *nr)
+{
+	struct front_dev *devs = NULL, *more;
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < nr_types; i++) {
+		char dir[32], **names = NULL;
+		uint32_t count = 0;
+		int err;
+
+		snprintf(dir, sizeof(dir), "device/%s", types[i]);
+		err = store_list(s, NULL, dir, &names, &count);
+		if (err == -ENOENT)
+			continue;
+		if (err < 0) {
+			free(devs);
+			return err;
+		}
+		more = realloc(devs, (n + count + 1) * sizeof(*devs));
+		if (!more) {
+			free(names);
+			free(devs);
+			return -ENOMEM;
+		}
+		devs = more;
+		for (uint32_t k = 0; k < count; k++)
+			if (read_dev(s, types[i], names[k], &devs[n]))
+				n++;
+		free(names);
+	}
+	if (n)
+		qsort(devs, n, sizeof(*devs), by_number);
+	*ret = devs;
+	*nr = n;
+	return 0;
+}
+
+/* ------------------------------------------------------------------ exclusion */
+
+/*
+ * One process a device: a socket bound in the abstract name space goes away with the process, however it dies.
+ * Which xenstore is meant is part of the name, since several may be reached from one machine.
+ */
+static int take_lock(const struct front_dev *d, int *ret)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	const char *where = getenv("XENSTORED_PATH");
+	char driver[96];
+	uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a */
+	int fd, n;
+
+	snprintf(driver, sizeof(driver), "/sys/bus/xen/devices/%s-%u/driver", d->type, d->id);
+	if (access(driver, F_OK) == 0)
+		return -EBUSY;
+	for (const char *c = where ? where : ""; *c; c++)
+		hash = (hash ^ (uint8_t)*c) * 0x100000001b3u;
+	n = snprintf(a.sun_path + 1, sizeof(a.sun_path) - 1, "synth-front/%016llx/%s/%u/%s",
+		     (unsigned long long)hash, d->type, d->id, d->back);
+	if (n < 0)
+		return -EINVAL;
+	n = MIN(n, (int)sizeof(a.sun_path) - 2);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (bind(fd, (struct sockaddr *)&a, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)) < 0) {
+		int err = errno == EADDRINUSE ? -EBUSY : -errno;
+
+		close(fd);
+		return err;
+	}
+	*ret = fd;
+	return 0;
+}
+
+/* ------------------------------------------------------------------ rings */
+
+static void free_queues(struct front *f)
+{
+	if (f->prepared)
+		f->class->release(f, f->arg);
+	f->prepared = false;
+	for (uint32_t i = 0; i < FRONT_MAX_QUEUES; i++) {
+		struct front_queue *q = &f->queue[i];
+
+		if (q->ring)
+			share_revoke(q->share, q->ring, (uint32_t)(q->ring_bytes / PAGE_BYTES));
+		share_close(q->share);
+		if (q->port)
+			evtchn_unbind(q->evtchn, q->port);
+		evtchn_close(q->evtchn);
+		memset(q, 0, sizeof(*q));
+	}
+}
+
+static int alloc_queue(struct front *f, struct front_queue *q)
+{
+	uint32_t pages = 1u << f->order;
+	int err;
+
+	err = share_open(&q->share);
+	if (err < 0)
+		return err;
+	err = share_pages(q->share, f->dev.back_domid, pages, true, q->refs, &q->ring);
+	if (err < 0)
+		return err;
+	q->ring_bytes = (size_t)pages * PAGE_BYTES;
+	err = evtchn_open(&q->evtchn);
+	if (err < 0)
+		return err;
+	err = evtchn_alloc(q->evtchn, f->dev.back_domid);
+	if (err < 0)
+		return err;
+	q->port = (uint32_t)err;
+	return 0;
+}
+
+static int alloc_queues(struct front *f)
+{
+	int err = 0;
+
+	if (f->nr_queues < 1 || f->nr_queues > FRONT_MAX_QUEUES || f->order > FRONT_MAX_ORDER)
+		return -EINVAL;
+	for (uint32_t i = 0; i < f->nr_queues && err == 0; i++)
+		err = alloc_queue(f, &f->queue[i]);
+	if (err == 0) {
+		f->prepared = true;
+		err = f->class->prepare(f, f->arg);
+	}
+	return err;
+}
+
+/* ------------------------------------------------------------------ nodes */
+
+/* Nodes of an earlier connection, whatever layout it used. */
+static int remove_stale(struct front *f, struct store *s, struct store_tx *t)
+{
+	static const char *const exact[] = { "event-channel", "multi-queue-num-queues", "num-ring-pages" };
+	char **names;
+	uint32_t nr;
+	int err;
+
+	err = store_list(s, t, f->dev.dir, &names, &nr);
+	if (err < 0)
+		return err;
+	for (uint32_t i = 0; i < nr && err == 0; i++) {
+		struct path p;
+		bool stale = !strncmp(names[i], "ring-", 5) || !strncmp(names[i], "queue-", 6);
+
+		for (size_t k = 0; k < ARRAY_SIZE(exact); k++)
+			stale = stale || !strcmp(names[i], exact[k]);
+		if (stale)
+			err = store_rm(s, t, path_join(&p, f->dev.dir, names[i]));
+	}
+	free(names);
+	return err;
+}
+
+/* ring-ref, or ring-ref%u with ring-page-order beside it; event-channel */
+static int write_queue(struct front *f, struct store *s, struct store_tx *t, const char *dir, uint32_t i)
+{
+	struct front_queue *q = &f->queue[i];
+	struct path p;
+	char leaf[16];
+	int err = 0;
+
+	if (f->order == 0)
+		err = store_writef(s, t, path_join(&p, dir, "ring-ref"), "%u", q->refs[0]);
+	for (uint32_t k = 0; f->order && k < 1u << f->order && err == 0; k++) {
+		snprintf(leaf, sizeof(leaf), "ring-ref%u", k);
+		err = store_writef(s, t, path_join(&p, dir, leaf), "%u", q->refs[k]);
+	}
+	if (err == 0)
+		err = store_writef(s, t, path_join(&p, dir, "event-channel"), "%u", q->port);
+	return err;
+}
+
+static int write_state(struct front *f, struct store_tx *t, uint32_t state)
+{
+	struct path p;
+
+	return store_writef(f->store, t, path_join(&p, f->dev.dir, "state"), "%u", state);
+}
+
+static int publish_tx(struct store *s, struct store_tx *t, void *arg)
+{
+	struct front *f = arg;
+	struct path p, queue;
+	char leaf[16];
+	int err;
+
+	err = remove_stale(f, s, t);
+	if (err == 0 && f->order)
+		err = store_writef(s, t, path_join(&p, f->dev.dir, "ring-page-order"), "%u", f->order);
+	if (err == 0 && f->nr_queues > 1)
+		err = store_writef(s, t, path_join(&p, f->dev.dir, "multi-queue-num-queues"), "%u", f->nr_queues);
+	if (err == 0 && f->nr_queues == 1)
+		err = write_queue(f, s, t, f->dev.dir, 0);
+	for (uint32_t i = 0; f->nr_queues > 1 && i < f->nr_queues && err == 0; i++) {
+		snprintf(leaf, sizeof(leaf), "queue-%u", i);
+		path_join(&queue, f->dev.dir, leaf);
+		err = write_queue(f, s, t, queue.s, i);
+	}
+	if (err == 0)
+		err = store_write(s, t, path_join(&p, f->dev.dir, "protocol"), XEN_IO_PROTO_ABI_NATIVE);
+	if (err == 0)
+		err = f->class->publish(f, t, f->arg);
+	if (err == 0)
+		err = write_state(f, t, XenbusStateInitialised);
+	return err;
+}
+
+static int reset_tx(struct store *s, struct store_tx *t, void *arg)
+{
+	struct front *f = arg;
+	int err = remove_stale(f, s, t);
+
+	return err < 0 ? err : write_state(f, t, XenbusStateInitialising);
+}
+
+/* ------------------------------------------------------------------ states */
+
+static void step(struct front *f, enum front_event ev)
+{
+	enum front_state was = f->state;
+	struct front_step st = front_step(was, ev);
+	int err = 0;
+
+	f->state = st.next;
+	if (st.next != was)
+		log_debug("%s: %s -> %s", f->dev.dir, front_state_name(was), front_state_name(st.next));
+	if (st.todo & FRONT_DO_PUBLISH) {
+		err = f->class->offer(f, f->arg);
+		if (err == 0)
+			err = alloc_queues(f);
+		if (err == 0)
+			err = store_transact(f->store, publish_tx, f); /* its state too */
+	} else if (st.todo & FRONT_DO_CONNECT) {
+		err = f->class->connected(f, false, f->arg);
+		if (err == 0)
+			err = write_state(f, NULL, st.xenbus);
+	} else if (st.todo & FRONT_DO_WRITE) {
+		err = write_state(f, NULL, st.xenbus);
+	}
+	if (st.todo & FRONT_DO_RESIZED)
+		err = f->class->connected(f, true, f->arg);
+	if (err < 0 && f->err == 0)
+		f->err = err;
+	/* FRONT_DO_RELEASE: the rings may be in a thread's hands; front_close() does it when they are not. */
+	if (was == FRONT_CONNECTED && st.next != FRONT_CONNECTED && ev != FRONT_EV_CLOSE && !f->ended) {
+		f->ended = true;
+		f->class->ended(f, st.next == FRONT_DEAD ? -ENODEV : 0, f->arg);
+	}
+}
+
+static void on_back_state(struct store *s, const char *path, void *arg)
+{
+	struct front *f = arg;
+
+	f->changed = true;
+}
+
+/* Feed what the back end's state node says now. */
+static void look(struct front *f)
+{
+	uint32_t state = front_read_state(f->store, f->dev.back);
+
+	f->changed = false;
+	if (state != f->back_state)
+		log_debug("%s: back end is %s", f->dev.dir, xenbus_state_name(state));
+	f->back_state = state;
+	step(f, (enum front_event)(FRONT_EV_BACK_UNKNOWN + state));
+}
+
+int front_dispatch(struct front *f)
+{
+	int err = store_dispatch(f->store);
+
+	if (err < 0)
+		return err;
+	if (f->changed)
+		look(f);
+	return 0;
+}
+
+/* Sleep until xenstore has news or @deadline (now_ns()) has passed: 0, -ETIMEDOUT, -errno. */
+static int wait_news(struct front *f, uint64_t deadline)
+{
+	struct pollfd p = { .fd = store_fd(f->store), .events = POLLIN };
+	uint64_t now = now_ns();
+	int n;
+
+	if (now >= deadline)
+		return -ETIMEDOUT;
+	n = poll(&p, 1, (int)MIN((deadline - now) / 1000000 + 1, 1000u));
+	if (n < 0)
+		return errno == EINTR ? -EINTR : -errno;
+	return n ? store_dispatch(f->store) : 0;
+}
+
+/* Wait, without stepping the machine, until the back end's state is in the set @states (1 << state). */
+static int wait_back(struct front *f, uint32_t states, uint64_t deadline)
+{
+	int err;
+
+	for (;;) {
+		f->back_state = front_read_state(f->store, f->dev.back);
+		if (states & 1u << f->back_state)
+			return 0;
+		if (f->back_state == XenbusStateUnknown && !store_exists(f->store, NULL, f->dev.back))
+			return -ENODEV;
+		err = wait_news(f, deadline);
+		if (err < 0)
+			return err;
+	}
+}
+
+/* A predecessor that did not close: make the back end let go of its rings, then start as new. */
+static int reset(struct front *f, uint64_t deadline)
+{
+	uint32_t ours = front_read_state(f->store, f->dev.dir);
+	uint64_t soon = MIN(deadline, now_ns() + 2000000000u);
+	int err;
+
+	if (ours == XenbusStateInitialising)
+		return 0;
+	if (ours == XenbusStateUnknown)
+		return store_transact(f->store, reset_tx, f);
+	log_debug("%s: was left %s; closing first", f->dev.dir, xenbus_state_name(ours));
+	err = write_state(f, NULL, XenbusStateClosed);
+	if (err < 0)
+		return err;
+	/* A back end in InitWait has no ring to let go of, and some stay there. */
+	err = wait_back(f, 1u << XenbusStateClosed,
+			front_read_state(f->store, f->dev.back) == XenbusStateInitWait ? soon : deadline);
+	if (err == -ETIMEDOUT && f->back_state == XenbusStateInitWait)
+		err = 0;
+	if (err < 0)
+		return err;
+	return store_transact(f->store, reset_tx, f);
+}
+
+int front_open(struct store *s, const struct front_dev *dev, const struct front_class *class, void *arg,
+	       struct front **ret)
+{
+	struct front *f;
+	struct path p;
+	int err;
+
+	if (!dev->back[0])
+		return -ENODEV;
+	f = calloc(1, sizeof(*f));
+	if (!f)
+		return -ENOMEM;
+	f->store = s;
+	f->dev = *dev;
+	f->class = class;
+	f->arg = arg;
+	f->lock = -1;
+	f->state = FRONT_WAITING;
+	err = take_lock(dev, &f->lock);
+	if (err == 0)
+		err = store_watch(s, path_join(&p, dev->back, "state"), on_back_state, f, &f->watch);
+	if (err < 0) {
+		front_free(f);
+		return err;
+	}
+	*ret = f;
+	return 0;
+}
+
+int front_connect(struct front *f, uint32_t ms)
+{
+	uint64_t deadline = now_ns() + (uint64_t)ms * 1000000u;
+	int err = reset(f, deadline);
+
+	/* What was left of an earlier life is over when the back end waits for us; only then is its state ours to follow. */
+	if (err == 0)
+		err = wait_back(f, 1u << XenbusStateInitWait, deadline);
+	f->changed = true;
+	while (err == 0 && f->state != FRONT_CONNECTED) {
+		if (f->changed)
+			look(f);
+		if (f->err < 0)
+			err = f->err;
+		else if (f->state == FRONT_DEAD)
+			err = -ENODEV;
+		else if (f->state == FRONT_CLOSING || f->state == FRONT_CLOSED)
+			err = -ECONNREFUSED;
+		else if (f->state != FRONT_CONNECTED && !f->changed)
+			err = wait_news(f, deadline);
+	}
+	return err;
+}
+
+int front_close(struct front *f, uint32_t ms)
+{
+	uint64_t deadline = now_ns() + (uint64_t)ms * 1000000u;
+	uint32_t ours = front_read_state(f->store, f->dev.dir);
+	int err = 0;
+
+	f->ended = true; /* nobody to tell any more */
+	if (f->state != FRONT_DEAD && f->prepared) {
+		if (ours != XenbusStateClosing && ours != XenbusStateClosed)
+			err = write_state(f, NULL, XenbusStateClosing);
+		if (err == 0)
+			err = wait_back(f, 1u << XenbusStateClosing | 1u << XenbusStateClosed, deadline);
+		if (err == 0 && ours != XenbusStateClosed)
+			err = write_state(f, NULL, XenbusStateClosed);
+		if (err == 0)
+			err = wait_back(f, 1u << XenbusStateClosed, deadline);
+	}
+	/* Closed at both ends, or the back end is not there to care. */
+	free_queues(f);
+	if (err == 0 && f->state != FRONT_DEAD && store_exists(f->store, NULL, f->dev.dir))
+		err = store_transact(f->store, reset_tx, f);
+	if (f->state == FRONT_DEAD && ours != XenbusStateUnknown)
+		err = write_state(f, NULL, XenbusStateClosed);
+	f->state = FRONT_CLOSED;
+	return err == -ENODEV ? 0 : err;
+}
+
+void front_free(struct front *f)
+{
+	if (!f)
+		return;
+	free_queues(f);
+	store_unwatch(f->watch);
+	if (f->lock >= 0)
+		close(f->lock);
+	free(f);
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * front.h - the front end of a device, whatever its class: finds it, connects it, takes it down so that it can be
+ * opened again.
+ *
+ * Theory.  A front end owns its own xenstore directory and writes its state there; the back end's state node is
+ * watched.  What to do is decided by front_step() (common/xenbus); this file carries it out:
+ *
+ *   back end InitWait  -> class: read the offers, choose queues and ring order; rings are granted, ports allocated;
+ *                         everything is published in one transaction with state Initialised
+ *   back end Connected -> class: read the nodes; state Connected
+ *   we are done        -> Closing, wait for Closing or Closed, Closed, wait for Closed, Initialising: the device is
+ *                         then as it was before, and the next front end (ours, a kernel's) can take it
+ *   left by a crash    -> our node is not Initialising: write Closed, wait for Closed, then Initialising.  Two steps,
+ *                         since the back end may see only the last of two quick writes.
+ *
+ * The grants of a ring are given up only after the back end is Closed, has gone, or did not answer in time; the
+ * grant driver keeps pages that are still mapped away from everybody else.
+ *
+ * A device is used by one process of the domain at a time (-EBUSY, see front_open()).
+ * Single-threaded but for the rings, which belong to the class's threads.
+ */
+#ifndef SYNTH_FRONT_H
+#define SYNTH_FRONT_H
+
+#include "common/base/base.h"
+#include "common/xen/evtchn.h"
+#include "common/xen/store.h"
+#include "common/xenbus/xenbus.h"
+#include "frontend/core/share.h"
+
+#define FRONT_MAX_QUEUES 32u
+#define FRONT_MAX_ORDER	 4u
+#define FRONT_TYPE_MAX	 8u
+
+/* A device directory of this domain. */
+struct front_dev {
+	char type[FRONT_TYPE_MAX];   /* "svbd" or "vbd" */
+	uint32_t id;		     /* the directory's name: the virtual device number */
+	char dir[64];		     /* ours: "device/svbd/51712", relative to the domain's home */
+	char back[STORE_PATH_MAX];   /* the other end's, absolute; "" when there is no such link */
+	uint32_t back_domid;
+};
+
+/* All devices of the given types, by type, then number.  *ret is freed by the caller.  0 with *nr = 0 when none. */
+int front_list(struct store *s, const char *const *types, uint32_t nr_types, struct front_dev **ret,
+	       uint32_t *nr) __must_check;
+/* A state node: 0..8, XenbusStateUnknown when missing or nonsense.  @dir: ours or the back end's. */
+uint32_t front_read_state(struct store *s, const char *dir);
+
+struct front_queue {
+	void *ring; /* zeroed when granted */
+	size_t ring_bytes;
+	uint32_t refs[1u << FRONT_MAX_ORDER];
+	struct share *share;   /* this queue's thread may grant more with it */
+	struct evtchn *evtchn; /* this queue's own handle */
+	uint32_t port;
+};
+
+struct front;
+
+/* What a class does; each int is 0 or -errno, and an error ends the connection attempt. */
+struct front_class {
+	/* The back end is in InitWait: read what it offers, set f->nr_queues and f->order. */
+	int (*offer)(struct front *f, void *arg);
+	/* Rings are granted: initialise them, grant buffers. */
+	int (*prepare)(struct front *f, void *arg);
+	/* Write the class's own nodes below f->dev.dir. */
+	int (*publish)(struct front *f, struct store_tx *t, void *arg);
+	/* The back end is Connected: read its nodes.  Called again when it says so again (resize). */
+	int (*connected)(struct front *f, bool again, void *arg);
+	/* No more work, please.  @err 0: the back end wants to close; else it has gone (-ENODEV).  Called once, from
+	 * front_dispatch(). */
+	void (*ended)(struct front *f, int err, void *arg);
+	/* Everything is closed: give up what prepare() granted.  Also after a prepare() that failed. */
+	void (*release)(struct front *f, void *arg);
+};
+
+struct front {
+	struct store *store;
+	struct front_dev dev;
+	enum front_state state;
+	uint32_t nr_queues, order;
+	struct front_queue queue[FRONT_MAX_QUEUES];
+
+	/* private */
+	const struct front_class *class;
+	void *arg;
+	struct store_watch *watch;
+	uint32_t back_state;
+	int lock; /* fd */
+	bool changed, prepared, ended;
+	int err; /* first failure of a step */
+};
+
+/*
+ * Take the device.  -EBUSY: another process, or the kernel's own driver, has it.  -ENODEV: no back end.
+ * @class and @arg must outlive the front.
+ */
+int front_open(struct store *s, const struct front_dev *dev, const struct front_class *class, void *arg,
+	       struct front **ret) __must_check;
+/* Reset what a crashed predecessor left, connect.  -ETIMEDOUT after @ms: f->back_state tells how far it got. */
+int front_connect(struct front *f, uint32_t ms) __must_check;
+/* After store_fd() became readable.  0, or -errno when xenstore is lost. */
+int front_dispatch(struct front *f);
+/* Close; no thread may use the rings any more.  -ETIMEDOUT: the back end did not follow; all is given up even so. */
+int front_close(struct front *f, uint32_t ms);
+void front_free(struct front *f); /* NULL ok; front_close() first */
+
+#endif
