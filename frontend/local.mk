@@ -1,1 +1,26 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# core/ knows no device class; one folder a class.
+frontend_cppflags = $(AM_CPPFLAGS) -D__XEN_TOOLS__ $(XENEVTCHN_CFLAGS) $(XENGNTTAB_CFLAGS) $(XENSTORE_CFLAGS)
+
+noinst_LTLIBRARIES += frontend/libsynth-blkfront-pure.la frontend/libsynth-blkfront.la
+
+# What decides about a back end's bytes: a fuzzer links it alone.
+frontend_libsynth_blkfront_pure_la_SOURCES = \
+	frontend/block/blk-rsp.h frontend/block/blk-rsp.c \
+	frontend/block/vdev.h frontend/block/vdev.c
+frontend_libsynth_blkfront_pure_la_LIBADD = common/libsynth-pure.la
+
+frontend_libsynth_blkfront_la_SOURCES = \
+	frontend/core/share.h frontend/core/share.c \
+	frontend/core/front.h frontend/core/front.c \
+	frontend/block/blkfront.h frontend/block/blkfront.c
+frontend_libsynth_blkfront_la_CPPFLAGS = $(frontend_cppflags)
+frontend_libsynth_blkfront_la_LIBADD = frontend/libsynth-blkfront-pure.la common/libsynth-common.la
+
+bin_PROGRAMS += frontend/synth-blkfront
+frontend_synth_blkfront_SOURCES = \
+	frontend/block/synth-blkfront.h frontend/block/synth-blkfront.c \
+	frontend/block/blk-io.c frontend/block/blk-copy.c \
+	frontend/block/blk-verify.h frontend/block/blk-verify.c
+frontend_synth_blkfront_CPPFLAGS = $(frontend_cppflags) $(JSONC_CFLAGS)
+frontend_synth_blkfront_LDADD = frontend/libsynth-blkfront.la $(XEN_LIBS) $(JSONC_LIBS) -lpthread

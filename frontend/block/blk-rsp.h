@@ -8,8 +8,8 @@
 #ifndef SYNTH_BLK_RSP_H
 #define SYNTH_BLK_RSP_H
 
-#include <xen/io/blkif.h>
 #include "common/base/base.h"
+#include <xen/io/blkif.h>
 
 #define BLK_RSP_BYTES sizeof(struct blkif_response) /* 16 but on i386, where it is 12 */
 #define BLK_RSP_IDLE  0xffu

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -69,6 +70,9 @@ struct blkfront {
 	_Atomic uint64_t sectors;
 	_Atomic int status; /* 0 or -errno, see blkfront_status() */
 	int stop_fd;	    /* eventfd, readable once status is not 0: wakes sleepers */
+	int quit_fd;	    /* eventfd, readable when the watcher shall end */
+	pthread_t watcher;
+	bool watching;
 	struct blkfront_queue *queue;
 };
 
@@ -340,7 +344,8 @@ int blkfront_open(struct store *s, const struct front_dev *d, const struct blkfr
 	b->config.bufs = c->bufs ? c->bufs : DEF_BUFS;
 	b->config.timeout_ms = c->timeout_ms ? c->timeout_ms : DEF_TIMEOUT_MS;
 	b->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	err = b->stop_fd < 0 ? -errno : front_open(s, d, &block_class, b, &b->front);
+	b->quit_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	err = b->stop_fd < 0 || b->quit_fd < 0 ? -EMFILE : front_open(s, d, &block_class, b, &b->front);
 	if (err == 0)
 		err = front_connect(b->front, b->config.timeout_ms);
 	if (err < 0) {
@@ -351,17 +356,56 @@ int blkfront_open(struct store *s, const struct front_dev *d, const struct blkfr
 	return 0;
 }
 
+static void *watch_thread(void *arg)
+{
+	struct blkfront *b = arg;
+	struct pollfd p[2] = { { .fd = store_fd(b->front->store), .events = POLLIN },
+			       { .fd = b->quit_fd, .events = POLLIN } };
+
+	while (!p[1].revents) {
+		/* First without waiting: news may have come while we connected. */
+		if (blkfront_dispatch(b) < 0) {
+			/* Without xenstore we would not learn that the back end goes; the rings still work. */
+			log_warn("%s: the connection to xenstore is lost", b->front->dev.dir);
+			break;
+		}
+		if (poll(p, 2, -1) < 0 && errno != EINTR)
+			break;
+	}
+	return NULL;
+}
+
+int blkfront_watch(struct blkfront *b)
+{
+	int err = pthread_create(&b->watcher, NULL, watch_thread, b);
+
+	b->watching = err == 0;
+	return -err;
+}
+
+static void unwatch(struct blkfront *b)
+{
+	uint64_t one = 1;
+
+	if (b->watching && write(b->quit_fd, &one, sizeof(one)) == sizeof(one))
+		pthread_join(b->watcher, NULL);
+	b->watching = false;
+}
+
 int blkfront_close(struct blkfront *b, uint32_t ms)
 {
 	int err = 0;
 
 	if (!b)
 		return 0;
+	unwatch(b);
 	if (b->front)
 		err = front_close(b->front, ms);
 	front_free(b->front);
 	if (b->stop_fd >= 0)
 		close(b->stop_fd);
+	if (b->quit_fd >= 0)
+		close(b->quit_fd);
 	free(b);
 	return err;
 }

@@ -72,6 +72,8 @@ uint64_t blkfront_sectors(const struct blkfront *b); /* 512 bytes each; may chan
 int blkfront_status(const struct blkfront *b);
 /* Control thread, when store_fd() is readable. */
 int blkfront_dispatch(struct blkfront *b);
+/* Or leave that to a thread of the library's, until blkfront_close(); the xenstore connection is its own meanwhile. */
+int blkfront_watch(struct blkfront *b) __must_check;
 
 struct blkfront_queue *blkfront_queue(struct blkfront *b, uint32_t i);
 

@@ -219,7 +219,7 @@ static int write_queue(struct front *f, struct store *s, struct store_tx *t, con
 {
 	struct front_queue *q = &f->queue[i];
 	struct path p;
-	char leaf[16];
+	char leaf[24];
 	int err = 0;
 
 	if (f->order == 0)
@@ -244,7 +244,7 @@ static int publish_tx(struct store *s, struct store_tx *t, void *arg)
 {
 	struct front *f = arg;
 	struct path p, queue;
-	char leaf[16];
+	char leaf[24];
 	int err;
 
 	err = remove_stale(f, s, t);
@@ -297,7 +297,9 @@ static void step(struct front *f, enum front_event ev)
 		err = f->class->connected(f, false, f->arg);
 		if (err == 0)
 			err = write_state(f, NULL, st.xenbus);
-	} else if (st.todo & FRONT_DO_WRITE) {
+	} else if (st.todo & FRONT_DO_WRITE &&
+		   (ev != FRONT_EV_BACK_UNKNOWN || front_read_state(f->store, f->dev.dir) != XenbusStateUnknown)) {
+		/* (When both directories have been removed there is no node to write.) */
 		err = write_state(f, NULL, st.xenbus);
 	}
 	if (st.todo & FRONT_DO_RESIZED)
@@ -454,27 +456,29 @@ int front_connect(struct front *f, uint32_t ms)
 int front_close(struct front *f, uint32_t ms)
 {
 	uint64_t deadline = now_ns() + (uint64_t)ms * 1000000u;
-	uint32_t ours = front_read_state(f->store, f->dev.dir);
+	bool their_wish = f->ended;
 	int err = 0;
 
 	f->ended = true; /* nobody to tell any more */
-	if (f->state != FRONT_DEAD && f->prepared) {
-		if (ours != XenbusStateClosing && ours != XenbusStateClosed)
-			err = write_state(f, NULL, XenbusStateClosing);
-		if (err == 0)
-			err = wait_back(f, 1u << XenbusStateClosing | 1u << XenbusStateClosed, deadline);
-		if (err == 0 && ours != XenbusStateClosed)
-			err = write_state(f, NULL, XenbusStateClosed);
-		if (err == 0)
-			err = wait_back(f, 1u << XenbusStateClosed, deadline);
+	if (f->state == FRONT_WAITING) {
+		/* Nothing was published; the back end waits for us, or will. */
+		free_queues(f);
+		return 0;
 	}
+	step(f, FRONT_EV_CLOSE);
+	while (err == 0 && f->state == FRONT_CLOSING) {
+		look(f);
+		if (f->state == FRONT_CLOSING)
+			err = wait_news(f, deadline);
+	}
+	if (err < 0 && write_state(f, NULL, XenbusStateClosed) == 0)
+		log_debug("%s: closed without the back end", f->dev.dir);
+	if (err == 0)
+		err = wait_back(f, 1u << XenbusStateClosed, deadline);
 	/* Closed at both ends, or the back end is not there to care. */
 	free_queues(f);
-	if (err == 0 && f->state != FRONT_DEAD && store_exists(f->store, NULL, f->dev.dir))
+	if (err == 0 && !their_wish)
 		err = store_transact(f->store, reset_tx, f);
-	if (f->state == FRONT_DEAD && ours != XenbusStateUnknown)
-		err = write_state(f, NULL, XenbusStateClosed);
-	f->state = FRONT_CLOSED;
 	return err == -ENODEV ? 0 : err;
 }
 

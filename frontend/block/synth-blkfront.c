@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * synth-blkfront.c - the tool: names, errors and exit statuses; list, info, serve.  The other commands are in
+ * blk-io.c and blk-copy.c.
+ */
+#include "config.h"
+#include "frontend/block/synth-blkfront.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <json-c/json.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "common/log/log.h"
+#include "common/span/span.h"
+#include "common/xen/paths.h"
+#include "frontend/block/vdev.h"
+
+#define PROGRAM	   "synth-blkfront"
+#define PLUGIN	   "nbdkit-synth-plugin.so"
+#define CLOSE_MS   10000u
+#define NEXT_STATE "see what holds it with `" PROGRAM " list` here and `synthctl list` on the host"
+
+_Atomic bool interrupted;
+
+/* ------------------------------------------------------------------ messages */
+
+static void vsay(const char *fmt, va_list ap) __attribute__((format(printf, 1, 0)));
+static void vsay(const char *fmt, va_list ap)
+{
+	fflush(stdout);
+	fputs(PROGRAM ": ", stderr);
+	vfprintf(stderr, fmt, ap);
+	fputc('\n', stderr);
+}
+
+int complain(int code, const char *next, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsay(fmt, ap);
+	va_end(ap);
+	if (next)
+		fprintf(stderr, "next: %s\n", next);
+	return code;
+}
+
+int usage(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsay(fmt, ap);
+	va_end(ap);
+	fputs("next: " PROGRAM " --help\n", stderr);
+	return EXIT_USAGE;
+}
+
+int opt_size(const char *name, const char *text, uint64_t *ret)
+{
+	return parse_size(text, ret) < 0 ? usage("%s: '%s' is not a size (like 4096, 64K, 10G)", name, text) : 0;
+}
+
+int opt_u32(const char *name, const char *text, uint32_t max, uint32_t *ret)
+{
+	return parse_str_u32(text, max, ret) < 0 ? usage("%s: '%s' is not a number up to %u", name, text, max) : 0;
+}
+
+int opt_dev(int argc, char **argv, int first, const char **ret)
+{
+	*ret = first < argc ? argv[first] : NULL;
+	return first + 1 < argc ? usage("'%s': one device is enough", argv[first + 1]) : 0;
+}
+
+static void on_signal(int sig)
+{
+	interrupted = true;
+}
+
+void catch_signals(void)
+{
+	/* The second one kills: SA_RESETHAND. */
+	struct sigaction sa = { .sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND };
+
+	sigaction(SIGINT, &sa, NULL);
+	sigaction(SIGTERM, &sa, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+/* ------------------------------------------------------------------ the device */
+
+static int open_store(struct store **ret)
+{
+	int err = store_open(ret);
+
+	if (err < 0)
+		return complain(EXIT_UNREACHABLE, "is this a Xen guest? is xenfs mounted on /proc/xen, or /dev/xen/xenbus there?",
+				"cannot reach xenstore: %s", strerror(-err));
+	return 0;
+}
+
+static int list_devs(struct store *s, struct front_dev **devs, uint32_t *nr)
+{
+	int err = front_list(s, blkfront_types, ARRAY_SIZE(blkfront_types), devs, nr);
+
+	if (err < 0)
+		return complain(err == -EACCES ? EXIT_PERMISSION : EXIT_FAILED, NULL, "cannot list devices: %s",
+				strerror(-err));
+	return 0;
+}
+
+int target_find(struct target *t, const char *dev)
+{
+	struct front_dev *devs = NULL;
+	uint32_t nr = 0, id = 0, found = 0;
+	int r;
+
+	if (dev && vdev_parse(dev, &id) < 0)
+		return usage("'%s' is no device name (like xvda) or number (like 51712)", dev);
+	r = open_store(&t->store);
+	if (!r)
+		r = list_devs(t->store, &devs, &nr);
+	if (r)
+		return r;
+	for (uint32_t i = nr; i-- > 0;) /* the first one wins: svbd before vbd */
+		if (!dev || devs[i].id == id) {
+			t->dev = devs[i];
+			found++;
+		}
+	free(devs);
+	if (found == 0 && dev)
+		return complain(EXIT_NOTFOUND, "see what there is: " PROGRAM " list", "this domain has no disk %s", dev);
+	if (found == 0)
+		return complain(EXIT_NOTFOUND, "attach one on the host: synthctl attach disk DOM file:/PATH --user-frontend",
+				"this domain has no disk");
+	if (!dev && found > 1)
+		return usage("this domain has %u disks: say which", found);
+	vdev_name(t->dev.id, t->name);
+	return 0;
+}
+
+int target_open(struct target *t, const struct blkfront_config *c)
+{
+	const char *why;
+	int err = blkfront_open(t->store, &t->dev, c, &t->b);
+
+	if (err == 0)
+		err = blkfront_watch(t->b);
+	switch (err) {
+	case 0:
+		return 0;
+	case -EBUSY:
+		return complain(EXIT_BUSY, "stop the other process, or unmount and unbind it from the kernel's driver",
+				"cannot open %s: another process or the kernel uses it", t->name);
+	case -ENODEV:
+		return complain(EXIT_NOTFOUND, NEXT_STATE, "cannot open %s: it has no back end", t->name);
+	case -ECONNREFUSED:
+		return complain(EXIT_FAILED, "see the back end's log", "cannot open %s: the back end refused", t->name);
+	case -ETIMEDOUT:
+		why = t->dev.back[0] ? xenbus_state_name(front_read_state(t->store, t->dev.back)) : "gone";
+		return complain(EXIT_TIMEOUT, "is the back end's daemon running? `synthctl status` on the host",
+				"cannot open %s: no answer from the back end in time (it is %s)", t->name, why);
+	case -ENOSPC:
+	case -ENOMEM:
+		return complain(EXIT_FAILED,
+				"use a smaller --depth, --bs or --queues, or raise /sys/module/xen_gntalloc/parameters/limit",
+				"cannot open %s: no more pages can be granted: %s", t->name, strerror(-err));
+	case -EACCES:
+	case -EPERM:
+		return complain(EXIT_PERMISSION, "run it as root", "cannot open %s: %s", t->name, strerror(-err));
+	default:
+		return complain(EXIT_FAILED, NULL, "cannot open %s: %s", t->name, strerror(-err));
+	}
+}
+
+int target_close(struct target *t, int code)
+{
+	int err = blkfront_close(t->b, CLOSE_MS);
+
+	t->b = NULL;
+	store_close(t->store);
+	t->store = NULL;
+	if (err < 0 && !code)
+		return complain(EXIT_TIMEOUT, NULL, "%s: the back end did not close in time: %s", t->name, strerror(-err));
+	return code;
+}
+
+/* ------------------------------------------------------------------ list, info */
+
+static uint64_t node(struct store *s, const char *dir, const char *leaf, uint64_t otherwise)
+{
+	struct path p;
+	uint64_t v;
+
+	return store_read_u64(s, NULL, path_join(&p, dir, leaf), UINT64_MAX, &v) == 0 ? v : otherwise;
+}
+
+/* One device as JSON; both commands print from it.  Members that are not known yet are null. */
+static struct json_object *describe(struct store *s, const struct front_dev *d)
+{
+	static const char *const nodes[][2] = {
+		{ "sector_size", "sector-size" },
+		{ "physical_sector", "physical-sector-size" },
+		{ "flags", "info" },
+		{ "flush", "feature-flush-cache" },
+		{ "discard", "feature-discard" },
+		{ "discard_granularity", "discard-granularity" },
+		{ "discard_alignment", "discard-alignment" },
+		{ "secure_discard", "discard-secure" },
+		{ "persistent", "feature-persistent" },
+		{ "max_indirect_segments", "feature-max-indirect-segments" },
+		{ "max_ring_order", "max-ring-page-order" },
+		{ "max_queues", "multi-queue-max-queues" },
+	};
+	struct json_object *o = json_object_new_object();
+	char name[VDEV_NAME_MAX];
+	uint64_t v = d->back[0] ? node(s, d->back, "sectors", UINT64_MAX) : UINT64_MAX;
+
+	json_object_object_add(o, "dev", json_object_new_string(vdev_name(d->id, name)));
+	json_object_object_add(o, "vdev", json_object_new_uint64(d->id));
+	json_object_object_add(o, "type", json_object_new_string(d->type));
+	json_object_object_add(o, "state", json_object_new_string(xenbus_state_name(front_read_state(s, d->dir))));
+	json_object_object_add(o, "backend_state",
+			       d->back[0] ? json_object_new_string(xenbus_state_name(front_read_state(s, d->back))) : NULL);
+	json_object_object_add(o, "size", v == UINT64_MAX ? NULL : json_object_new_uint64(v * SECTOR_BYTES));
+	json_object_object_add(o, "backend", d->back[0] ? json_object_new_string(d->back) : NULL);
+	json_object_object_add(o, "backend_domid", json_object_new_uint64(d->back_domid));
+	for (size_t i = 0; i < ARRAY_SIZE(nodes); i++) {
+		v = d->back[0] ? node(s, d->back, nodes[i][1], UINT64_MAX) : UINT64_MAX;
+		json_object_object_add(o, nodes[i][0], v == UINT64_MAX ? NULL : json_object_new_uint64(v));
+	}
+	return o;
+}
+
+static const char *text_of(struct json_object *o, const char *name)
+{
+	struct json_object *v = json_object_object_get(o, name);
+
+	return v ? json_object_get_string(v) : "-";
+}
+
+static void print_json(struct json_object *o)
+{
+	printf("%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
+}
+
+static const struct option json_only[] = { { "json", 0, NULL, 'j' }, { NULL, 0, NULL, 0 } };
+
+static int parse_json_only(int argc, char **argv, bool *json)
+{
+	int o;
+
+	while ((o = getopt_long(argc, argv, "", json_only, NULL)) != -1) {
+		if (o != 'j')
+			return EXIT_USAGE;
+		*json = true;
+	}
+	return 0;
+}
+
+static int cmd_list(int argc, char **argv)
+{
+	struct json_object *all;
+	struct front_dev *devs = NULL;
+	struct store *s = NULL;
+	bool json = false;
+	uint32_t nr = 0;
+	int r = parse_json_only(argc, argv, &json);
+
+	if (!r && optind < argc)
+		r = usage("list takes no argument");
+	if (!r)
+		r = open_store(&s);
+	if (!r)
+		r = list_devs(s, &devs, &nr);
+	if (!r) {
+		all = json_object_new_array();
+		for (uint32_t i = 0; i < nr; i++)
+			json_object_array_add(all, describe(s, &devs[i]));
+		if (json)
+			print_json(all);
+		else if (nr)
+			printf("%-8s %-10s %-5s %-13s %-13s %15s %s\n", "DEV", "VDEV", "TYPE", "STATE",
+			       "BACKEND-STATE", "SIZE", "BACKEND");
+		for (uint32_t i = 0; i < nr && !json; i++) {
+			struct json_object *o = json_object_array_get_idx(all, i);
+
+			printf("%-8s %-10s %-5s %-13s %-13s %15s %s\n", text_of(o, "dev"), text_of(o, "vdev"),
+			       text_of(o, "type"), text_of(o, "state"), text_of(o, "backend_state"),
+			       text_of(o, "size"), text_of(o, "backend"));
+		}
+		json_object_put(all);
+	}
+	free(devs);
+	store_close(s);
+	return r;
+}
+
+static int cmd_info(int argc, char **argv)
+{
+	struct target t = { 0 };
+	struct json_object *o;
+	const char *dev;
+	bool json = false;
+	int r = parse_json_only(argc, argv, &json);
+
+	if (!r)
+		r = opt_dev(argc, argv, optind, &dev);
+	if (!r)
+		r = target_find(&t, dev);
+	if (!r) {
+		o = describe(t.store, &t.dev);
+		if (json) {
+			print_json(o);
+		} else {
+			json_object_object_foreach (o, key, val)
+				printf("%-22s %s\n", key, val ? json_object_get_string(val) : "-");
+		}
+		json_object_put(o);
+	}
+	return target_close(&t, r);
+}
+
+/* ------------------------------------------------------------------ serve */
+
+/* The plugin: in the build tree ($SYNTH_LIBDIR, see ./run), else where it is installed. */
+static int find_plugin(char *path, size_t size)
+{
+	const char *lib = getenv("SYNTH_LIBDIR");
+	static const char *const below[] = { "", "/frontend/.libs", "/.libs" };
+
+	for (size_t i = 0; lib && i < ARRAY_SIZE(below); i++) {
+		snprintf(path, size, "%s%s/" PLUGIN, lib, below[i]);
+		if (access(path, R_OK) == 0)
+			return 0;
+	}
+	snprintf(path, size, "%s/" PLUGIN, SYNTH_LIBDIR);
+	return access(path, R_OK) == 0 ? 0 : -ENOENT;
+}
+
+static const struct option serve_options[] = {
+	{ "unix", 1, NULL, 'U' }, { "queues", 1, NULL, 'q' }, { "readonly", 0, NULL, 'r' }, { NULL, 0, NULL, 0 }
+};
+
+/* serve [DEV] [--unix SOCK] [--queues N] [--readonly] [-- NBDKIT-OPTION...] */
+static int cmd_serve(int argc, char **argv)
+{
+	char plugin[4096], dev[32], queues[32];
+	const char *args[256] = { "nbdkit", "--foreground", "--exit-with-parent" };
+	struct target t = { 0 };
+	int n = 2, o, r, rest = argc;
+	uint32_t q = 1;
+
+	for (int i = 1; i < argc; i++)
+		if (!strcmp(argv[i], "--")) {
+			rest = i;
+			break;
+		}
+	while ((o = getopt_long(rest, argv, "", serve_options, NULL)) != -1) {
+		if (o == 'U') {
+			args[n++] = "--unix";
+			args[n++] = optarg;
+		} else if (o == 'r') {
+			args[n++] = "--readonly";
+		} else if (o != 'q' || opt_u32("--queues", optarg, FRONT_MAX_QUEUES, &q)) {
+			return EXIT_USAGE;
+		}
+		if (n > 64)
+			return usage("too many options");
+	}
+	r = opt_dev(rest, argv, optind, &args[255]);
+	if (!r)
+		r = target_find(&t, args[255]);
+	r = target_close(&t, r);
+	if (r)
+		return r;
+	if (find_plugin(plugin, sizeof(plugin)) < 0)
+		return complain(EXIT_FAILED, "build with nbdkit-plugin-dev installed, or set SYNTH_LIBDIR",
+				"cannot serve: %s is not where it should be (%s)", PLUGIN, plugin);
+	if (argc - rest > 128)
+		return usage("too many options for nbdkit");
+	for (int i = rest + 1; i < argc; i++)
+		args[n++] = argv[i];
+	snprintf(dev, sizeof(dev), "dev=%u", t.dev.id);
+	snprintf(queues, sizeof(queues), "queues=%u", q);
+	args[n++] = plugin;
+	args[n++] = dev;
+	args[n++] = queues;
+	args[n] = NULL;
+	execvp("nbdkit", (char *const *)(uintptr_t)args);
+	return complain(EXIT_FAILED, "install nbdkit", "cannot serve: nbdkit: %s", strerror(errno));
+}
+
+/* ------------------------------------------------------------------ main */
+
+static const struct command {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *args, *help;
+} commands[] = {
+	{ "list", cmd_list, "[--json]", "the disks of this domain" },
+	{ "info", cmd_info, "[DEV] [--json]", "what the back end says of one" },
+	{ "read", cmd_read, "[DEV] [--offset SIZE] [--length SIZE]", "disk to stdout" },
+	{ "write", cmd_write, "[DEV] [--offset SIZE] [--length SIZE]", "stdin to disk, flushed in the end" },
+	{ "flush", cmd_flush, "[DEV]", "make what was written durable" },
+	{ "discard", cmd_discard, "[DEV] --all | --offset SIZE --length SIZE  [--secure]", "give blocks back" },
+	{ "io", cmd_io, "[DEV] [--rw KIND[=N],...] [--bs SIZE[-SIZE]] [--depth N] [--verify] ...",
+	  "make load, measure, verify" },
+	{ "serve", cmd_serve, "[DEV] [--unix SOCKET] [--queues N] [--readonly] [-- NBDKIT-OPTION...]",
+	  "export it by NBD (nbdkit)" },
+};
+
+static void help(void)
+{
+	printf("usage: " PROGRAM " COMMAND [DEV] [OPTION...]\n"
+	       "DEV is a name (xvda) or a number (51712); it may be left out when the domain has one disk.\n\n");
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		printf("  %-8s %s\n           %s\n", commands[i].name, commands[i].args, commands[i].help);
+	printf("\nio: --rw read|write|randread|randwrite|randrw|trim|flush[=WEIGHT],...  --bs --depth --queues\n"
+	       "    --ring-order 0..4  --runtime SEC | --ios N  --rate IOPS  --offset --size  --seed N  --verify\n"
+	       "    --sleep (default) | --spin US | --poll  --wake N  --grants persistent|reuse|per-io\n"
+	       "    --no-persistent (= --grants per-io)  --no-indirect  --timeout SEC  --json\n"
+	       "\nExit status: 0 ok, 1 failure, 2 usage, 3 not found, 4 in use, 5 timeout, 6 permission,\n"
+	       "7 xenstore not reached.  More: man " PROGRAM "\n");
+}
+
+int main(int argc, char **argv)
+{
+	log_init(PROGRAM);
+	if (argc < 2)
+		return usage("say what to do");
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+		help();
+		return fflush(stdout) == 0 ? EXIT_OK : EXIT_FAILED;
+	}
+	if (!strcmp(argv[1], "--version")) {
+		printf("%s %s\n", PROGRAM, PACKAGE_VERSION);
+		return EXIT_OK;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		if (!strcmp(argv[1], commands[i].name)) {
+			int r = commands[i].run(argc - 1, argv + 1);
+
+			if (r == EXIT_OK && (fflush(stdout) != 0 || ferror(stdout)))
+				return complain(EXIT_FAILED, NULL, "cannot write to stdout");
+			return r;
+		}
+	return usage("'%s' is no command", argv[1]);
+}
