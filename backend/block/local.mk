@@ -1,1 +1,16 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# The block class.  libblk-pure.la: what fuzzers and unit tests of the parser link, no system call in it but mmap.
+noinst_LTLIBRARIES += backend/libblk-pure.la backend/libblk.la
+backend_libblk_pure_la_SOURCES = \
+	backend/block/blk-wire.h \
+	backend/block/blk-parse.h backend/block/blk-parse.c \
+	backend/block/blk-req.h backend/block/blk-req.c
+
+backend_libblk_la_SOURCES = \
+	backend/block/block.c \
+	backend/block/blk-queue.h backend/block/blk-queue.c \
+	backend/block/blk-data.h backend/block/blk-data.c \
+	backend/block/store.h backend/block/store-null.c \
+	backend/block/store-file.h backend/block/store-file.c backend/block/store-inline.c \
+	backend/block/store-window.h backend/block/store-window.c backend/block/store-pool.c
+backend_libblk_la_LIBADD = backend/libblk-pure.la

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * blk-queue.h - one ring of a disk: what its thread does in a turn.
+ */
+#ifndef SYNTH_BLK_QUEUE_H
+#define SYNTH_BLK_QUEUE_H
+
+#include "backend/block/blk-data.h"
+#include "backend/worker/device.h"
+#include "common/ring/ring.h"
+
+/* Written by the queue's thread (STAT_ADD, STAT_SET), summed by the main thread. */
+struct blk_stats {
+	uint64_t requests[BLK_NR_KINDS], sectors[BLK_NR_KINDS], errors[BLK_NR_KINDS];
+	uint64_t bad, penalties, indirect, responses;
+	uint64_t copy_calls, copy_segs, cache_hits;
+	uint64_t in_flight, bounce_bytes, persistent_mapped; /* now */
+	struct hist latency[BLK_NR_KINDS];
+};
+void blk_stats_add(struct blk_stats *to, const struct blk_stats *from);
+
+/* One disk. */
+struct blk_dev {
+	struct device *dev;
+	struct store *store;
+	uint32_t flags; /* BLK_O_* */
+	uint64_t sectors; /* written by a resize, read relaxed by each turn */
+	struct blk_stats past; /* of queues that are gone */
+};
+
+struct blk_queue {
+	struct queue *q;
+	struct blk_dev *disk;
+	const struct store_ops *ops;
+	struct store_queue *store;
+	enum blk_abi abi;
+	struct blk_limits lim;
+	struct ring_back ring;
+	struct blk_table table;
+	struct blk_data data;
+	struct blk_slot *parked; /* taken, waiting for bounce pages; nothing is taken before it has them */
+	uint32_t submitted;	 /* since the last kick */
+	struct blk_slot *done;	 /* list by .next: answered at the end of the turn */
+	struct blk_stats stats;
+	uint8_t slot_copy[RING_MAX_ENTRY] __attribute__((aligned(16)));
+	uint8_t page_copy[PAGE_BYTES] __attribute__((aligned(64)));
+};
+
+int blk_queue_open(struct queue *q, const struct wire_connect *c);
+void blk_queue_close(struct queue *q);
+int blk_queue_start(struct queue *q);
+int blk_queue_turn(struct queue *q, bool take);
+bool blk_queue_peek(struct queue *q);
+int blk_queue_arm(struct queue *q);
+uint32_t blk_queue_wait(struct queue *q, int64_t timeout_ns);
+bool blk_queue_drained(const struct queue *q);
+uint64_t blk_queue_idle(struct queue *q, uint64_t now, uint64_t idle_ns);
+void blk_queue_hurry(struct queue *q);
+uint64_t blk_queue_oldest_ns(const struct blk_queue *b, uint64_t now);
+
+#endif

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* block.c - the block class: a disk's facts, and its metrics.  What happens on its rings is in blk-queue.c. */
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "backend/block/blk-queue.h"
+
+#define POLL_MAX_US 10000u
+
+static int open_nbd(const struct blk_open *o, int fd, struct store **ret);
+
+int store_image_open(const struct blk_open *o, const int *fds, uint32_t nr_fds, struct store **ret)
+{
+	uint32_t need = o->kind == BLK_STORE_NULL ? 0 : 1;
+
+	if (nr_fds != need || o->kind > BLK_STORE_NULL || !memchr(o->name, 0, sizeof(o->name)) ||
+	    !memchr(o->export, 0, sizeof(o->export))) {
+		for (uint32_t i = 0; i < nr_fds; i++)
+			close(fds[i]);
+		return -EINVAL;
+	}
+	switch (o->kind) {
+	case BLK_STORE_FILE:
+		return store_file_open(o, fds[0], ret);
+	case BLK_STORE_NBD:
+		return open_nbd(o, fds[0], ret);
+	default:
+		return store_null_open(o, ret);
+	}
+}
+
+/*
+ * libnbd and what it drags in stay out of workers that do not need them: the store is a module, and this the only
+ * place where a worker loads anything.  From the build tree ($SYNTH_LIBDIR) or the installed one.
+ */
+static int open_nbd(const struct blk_open *o, int fd, struct store **ret)
+{
+	const char *dir = getenv("SYNTH_LIBDIR");
+	int (*open)(const struct blk_open *, int, struct store **);
+	char path[512];
+	void *so = NULL;
+
+	if (dir) {
+		snprintf(path, sizeof(path), "%s/backend/.libs/synth-store-nbd.so", dir);
+		so = dlopen(path, RTLD_NOW);
+	}
+	if (!so)
+		so = dlopen(SYNTH_LIBDIR "/synth-store-nbd.so", RTLD_NOW);
+	if (!so) {
+		log_error("%s: cannot load the NBD store: %s", o->name, dlerror());
+		close(fd);
+		return -ENOENT;
+	}
+	*(void **)&open = dlsym(so, "synth_store_nbd_open"); /* stays loaded for the life of the process */
+	if (!open) {
+		close(fd);
+		return -ELIBBAD;
+	}
+	return open(o, fd, ret);
+}
+
+static int block_open(struct device *d, const void *body, uint32_t bytes, const int *fds, uint32_t nr_fds, void *reply,
+		      uint32_t *reply_bytes)
+{
+	struct blk_dev *disk = NULL;
+	struct blk_open o;
+	int rc;
+
+	if (bytes == sizeof(o))
+		disk = calloc(1, sizeof(*disk));
+	if (!disk) {
+		for (uint32_t i = 0; i < nr_fds; i++)
+			close(fds[i]);
+		return bytes == sizeof(o) ? -ENOMEM : -EINVAL;
+	}
+	memcpy(&o, body, sizeof(o));
+	rc = store_image_open(&o, fds, nr_fds, &disk->store);
+	if (rc) {
+		free(disk);
+		return rc;
+	}
+	disk->dev = d;
+	disk->flags = o.flags;
+	disk->sectors = disk->store->info.sectors;
+	d->priv = disk;
+	snprintf(d->name, sizeof(d->name), "%s", o.name);
+	d->poll_max_ns = (uint64_t)MIN(o.poll_max_us, POLL_MAX_US) * 1000;
+	memcpy(reply, &disk->store->info, sizeof(disk->store->info));
+	*reply_bytes = sizeof(disk->store->info);
+	return 0;
+}
+
+static int block_resize(struct device *d, void *reply, uint32_t *reply_bytes)
+{
+	struct blk_dev *disk = d->priv;
+	struct blk_info info;
+	int rc = disk->store->ops->resize(disk->store, &info);
+
+	if (rc)
+		return rc;
+	STAT_SET(disk->sectors, info.sectors);
+	memcpy(reply, &info, sizeof(info));
+	*reply_bytes = sizeof(info);
+	return 0;
+}
+
+static void block_close(struct device *d)
+{
+	struct blk_dev *disk = d->priv;
+
+	disk->store->ops->close(disk->store);
+	free(disk);
+}
+
+static int block_connect(struct device *d, const struct wire_connect *c)
+{
+	return c->abi < BLK_NR_ABIS && !(c->features & ~BLK_F_PERSISTENT) ? 0 : -EINVAL;
+}
+
+void blk_stats_add(struct blk_stats *to, const struct blk_stats *from)
+{
+	for (uint32_t k = 0; k < BLK_NR_KINDS; k++) {
+		to->requests[k] += STAT_GET(from->requests[k]);
+		to->sectors[k] += STAT_GET(from->sectors[k]);
+		to->errors[k] += STAT_GET(from->errors[k]);
+		hist_merge(&to->latency[k], &from->latency[k]);
+	}
+	to->bad += STAT_GET(from->bad);
+	to->indirect += STAT_GET(from->indirect);
+	to->responses += STAT_GET(from->responses);
+	to->copy_calls += STAT_GET(from->copy_calls);
+	to->copy_segs += STAT_GET(from->copy_segs);
+	to->cache_hits += STAT_GET(from->cache_hits);
+}
+
+static void block_stat(struct device *d, uint64_t now, struct metrics_out *o)
+{
+	static const char *const kinds[BLK_NR_KINDS] = { "read", "write", "flush", "barrier", "discard" };
+	struct blk_dev *disk = d->priv;
+	struct blk_stats s = disk->past;
+	uint64_t oldest = 0;
+	char name[64];
+
+	for (uint32_t i = 0; i < d->nr_queues; i++) {
+		const struct blk_queue *b = d->queues[i].priv;
+
+		blk_stats_add(&s, &b->stats);
+		s.in_flight += STAT_GET(b->stats.in_flight);
+		s.bounce_bytes += STAT_GET(b->stats.bounce_bytes);
+		s.persistent_mapped += STAT_GET(b->stats.persistent_mapped);
+		oldest = MAX(oldest, blk_queue_oldest_ns(b, now));
+	}
+	for (uint32_t k = 0; k < BLK_NR_KINDS; k++) {
+		snprintf(name, sizeof(name), "%s_requests", kinds[k]);
+		metrics_put(o, name, s.requests[k]);
+		snprintf(name, sizeof(name), "%s_sectors", kinds[k]);
+		metrics_put(o, name, s.sectors[k]);
+		snprintf(name, sizeof(name), "%s_errors", kinds[k]);
+		metrics_put(o, name, s.errors[k]);
+	}
+	metrics_put(o, "bad_requests", s.bad);
+	metrics_put(o, "indirect_requests", s.indirect);
+	metrics_put(o, "responses", s.responses);
+	metrics_put(o, "grant_copy_calls", s.copy_calls);
+	metrics_put(o, "grant_copy_segments", s.copy_segs);
+	metrics_put(o, "persistent_segments", s.cache_hits);
+	metrics_put(o, "persistent_mapped", s.persistent_mapped);
+	metrics_put(o, "in_flight", s.in_flight);
+	metrics_put(o, "bounce_bytes", s.bounce_bytes);
+	metrics_put(o, "oldest_request_ns", oldest);
+	for (uint32_t k = 0; k < BLK_NR_KINDS; k++) {
+		snprintf(name, sizeof(name), "%s_latency", kinds[k]);
+		metrics_put_hist(o, name, &s.latency[k]);
+	}
+}
+
+_Static_assert(QUEUE_WOKE_EVENT == STORE_WOKE_EVENT && QUEUE_WOKE_CONTROL == STORE_WOKE_CONTROL,
+	       "a store's wait() speaks the core's bits");
+
+const struct device_class block_class = {
+	.name = "vbd",
+	.open = block_open,
+	.resize = block_resize,
+	.close = block_close,
+	.connect = block_connect,
+	.queue_open = blk_queue_open,
+	.queue_close = blk_queue_close,
+	.queue_start = blk_queue_start,
+	.turn = blk_queue_turn,
+	.peek = blk_queue_peek,
+	.arm = blk_queue_arm,
+	.wait = blk_queue_wait,
+	.drained = blk_queue_drained,
+	.idle = blk_queue_idle,
+	.hurry = blk_queue_hurry,
+	.stat = block_stat,
+};

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * store-file.h - what the three engines of the file store share.
+ */
+#ifndef SYNTH_STORE_FILE_H
+#define SYNTH_STORE_FILE_H
+
+#include <pthread.h>
+#include "backend/block/store.h"
+
+struct file {
+	struct store s;
+	int fd;
+	uint32_t flags;	 /* BLK_O_* */
+	uint64_t size;	 /* bytes; written by resize in the main thread, read relaxed */
+	bool sparse;	 /* may hold holes; relaxed */
+	bool poisoned;	 /* a flush failed where a retry would lie; every later one fails */
+	struct window *window; /* store-window.h; NULL: none */
+};
+
+static inline struct file *file_of(struct store *s)
+{
+	return container_of(s, struct file, s);
+}
+
+/* Do the transfer, flush or (a piece of) the discard, sleeping as long as it takes.  True: io->result is set. */
+bool file_execute(struct file *f, struct store_io *io, bool cancelled);
+/* Move io->iov past @n bytes. */
+void file_advance(struct store_io *io, uint64_t n);
+
+/* Finished ios on their way from helper threads to the queue's thread. */
+struct mailbox {
+	pthread_mutex_t lock;
+	struct store_list done;
+	struct store_io *peek; /* done.head, for a look without the lock */
+	bool told;	       /* the eventfd was written since the last take */
+	int fd;
+};
+int mailbox_init(struct mailbox *m) __must_check;
+void mailbox_fini(struct mailbox *m);
+void mailbox_post(struct mailbox *m, struct store_io *io);
+struct store_io *mailbox_take(struct mailbox *m);
+static inline bool mailbox_ready(const struct mailbox *m)
+{
+	return __atomic_load_n(&m->peek, __ATOMIC_RELAXED);
+}
+
+/*
+ * Every engine's queue embeds this: ios that may sleep long (discards, all ios of the thread engine) go to the
+ * helpers by pool_submit() and come back in @box.
+ */
+struct file_queue {
+	struct store_queue q;
+	struct mailbox box;
+	bool cancelled; /* relaxed, set by the main thread */
+};
+
+static inline struct file_queue *file_queue_of(struct store_queue *q)
+{
+	return container_of(q, struct file_queue, q);
+}
+
+int file_queue_init(struct file_queue *fq, struct store *s) __must_check;
+void file_queue_fini(struct file_queue *fq);
+void file_queue_cancel(struct store_queue *q);
+int file_resize(struct store *s, struct blk_info *ret);
+void file_close(struct store *s);
+/* A discard is going to punch holes. */
+void file_note_discard(struct file *f);
+
+void pool_submit(struct file_queue *fq, struct store_io *io);
+
+extern const struct store_ops store_inline_ops, store_uring_ops, store_threads_ops;
+bool store_uring_usable(void);
+
+#endif

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * class.h - what a device class supplies to the data plane: a const table of calls.
+ *
+ * The core (backend/worker/) owns devices, queues, their threads, event channels and mapped ring pages, and
+ * calls down.  It knows nothing of requests.  Each int is 0 or -errno unless said otherwise.
+ *
+ * Device calls come from the main thread, queue_* from the main thread while the queue's thread does not run; the
+ * calls under "thread" from the queue's thread alone.
+ */
+#ifndef SYNTH_CLASS_H
+#define SYNTH_CLASS_H
+
+#include "backend/control/wire.h"
+#include "common/metrics/metrics.h"
+
+struct device;
+struct queue;
+
+struct device_class {
+	const char *name; /* backend type in xenstore: "vbd" */
+
+	/* WIRE_OPEN: @body and @fds (the class's from here on, also on failure) -> the device's priv and the reply. */
+	int (*open)(struct device *d, const void *body, uint32_t bytes, const int *fds, uint32_t nr_fds, void *reply,
+		    uint32_t *reply_bytes);
+	int (*resize)(struct device *d, void *reply, uint32_t *reply_bytes);
+	void (*close)(struct device *d); /* no queue is left */
+	/* Check what a WIRE_CONNECT asks for, before anything is mapped. */
+	int (*connect)(struct device *d, const struct wire_connect *c);
+
+	/* A queue with its ring pages mapped and its port adopted: make everything its thread needs. */
+	int (*queue_open)(struct queue *q, const struct wire_connect *c);
+	void (*queue_close)(struct queue *q); /* let go of everything; nothing is in flight; idempotent */
+
+	/* thread */
+	int (*queue_start)(struct queue *q); /* first call in the thread */
+	/* A bounded piece of work. @take: new requests may be taken. > 0: did something and q->now is the time
+	 * of its end, 0: nothing to do, -EPROTO: the front end broke the ring. */
+	int (*turn)(struct queue *q, bool take);
+	bool (*peek)(struct queue *q); /* cheap: would turn(take) find something? */
+	/* Ask the front end for an event, and look once more: > 0 work, 0 may sleep, -EPROTO. */
+	int (*arm)(struct queue *q);
+	/* Sleep till the event channel, the control fd or a completion; QUEUE_WOKE_* bits. < 0: no timeout. */
+	uint32_t (*wait)(struct queue *q, int64_t timeout_ns);
+	bool (*drained)(const struct queue *q); /* nothing in flight */
+	/* Nothing has happened for @idle_ns: give memory back. Returns ns after which to call again, or 0. */
+	uint64_t (*idle)(struct queue *q, uint64_t now, uint64_t idle_ns);
+
+	/* any thread */
+	void (*hurry)(struct queue *q); /* a disconnect waits: cut long work short */
+	void (*stat)(struct device *d, uint64_t now, struct metrics_out *o);
+};
+
+extern const struct device_class block_class;
+/* NULL: no such class. */
+const struct device_class *class_find(const char *name);
+
+#endif

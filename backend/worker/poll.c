@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* poll.c - see poll.h. */
+#include "backend/worker/poll.h"
+
+#define WINDOW_MIN_NS 2000u /* below this, looking again is not worth the call */
+
+void poll_init(struct poll_ctl *p, uint64_t max_ns, uint64_t now)
+{
+	*p = (struct poll_ctl){ max_ns, max_ns, POLL_BURST_NS, now };
+}
+
+uint64_t poll_window(struct poll_ctl *p, uint64_t now)
+{
+	if (p->max_ns == 0)
+		return 0;
+	p->budget_ns = MIN(p->budget_ns + (now - p->last_ns) * POLL_SHARE / 100, POLL_BURST_NS);
+	p->last_ns = now;
+	return p->window_ns >= WINDOW_MIN_NS && p->budget_ns >= p->window_ns ? p->window_ns : 0;
+}
+
+static void spend(struct poll_ctl *p, uint64_t ns)
+{
+	p->budget_ns -= MIN(p->budget_ns, ns);
+}
+
+void poll_hit(struct poll_ctl *p, uint64_t spent_ns)
+{
+	spend(p, spent_ns / 2);
+}
+
+void poll_miss(struct poll_ctl *p, uint64_t spent_ns)
+{
+	spend(p, spent_ns);
+	p->window_ns /= 2;
+}
+
+void poll_slept(struct poll_ctl *p, uint64_t gap_ns)
+{
+	/* The gap holds our own wake-up, which looking would have saved: so up to twice the limit is close enough. */
+	if (gap_ns <= p->max_ns * 2)
+		p->window_ns = MIN(MAX(p->window_ns * 2, gap_ns), p->max_ns);
+}
