@@ -1,1 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# System tests: shell files *.t which print TAP (one line a case), real processes on hostxen.  tests/README.md.
+TEST_EXTENSIONS = .t
+T_LOG_COMPILER = bash
+T_LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
+EXTRA_DIST += tests/README.md tests/lib/world.sh
+
+include tests/hostile/local.mk
+include tests/block/local.mk
