@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * cmd-stat.c - counters of devices as they stand, or with -i what they grow by in a second.
+ * The names are in docs/metrics.md; a name unknown here is shown all the same.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <time.h>
+#include "toolstack/spec.h"
+#include "toolstack/synthctl.h"
+
+static int print_counters(const struct opts *o, struct json_object *list)
+{
+	static const char *const names[] = { "DEVICE", "METRIC", "VALUE" };
+	static const bool right[] = { false, false, true };
+	struct table *t = table_new(names, right, ARRAY_SIZE(names));
+
+	for (size_t i = 0; i < json_object_array_length(list); i++) {
+		struct json_object *dev = json_object_array_get_idx(list, i);
+		struct json_object *metrics = json_object_object_get(dev, "metrics");
+
+		if (!json_object_is_type(metrics, json_type_object))
+			continue;
+		json_object_object_foreach(metrics, name, value)
+		{
+			char *cells[3] = { clean_text(member(dev, "device")), clean_text(name), NULL };
+			size_t n = strlen(name);
+
+			if (n > 6 && !strcmp(name + n - 6, "_bytes") && !opt_has(o, OPT_BYTES))
+				cells[2] = human_size((uint64_t)json_object_get_int64(value));
+			else
+				cells[2] = clean_text(json_object_get_string(value));
+			table_add(t, cells);
+		}
+	}
+	table_print(t, !opt_has(o, OPT_NOHEADINGS));
+	return fflush(stdout) ? EXIT_FAILED : EXIT_OK;
+}
+
+static int print_stat_json(struct json_object *list, double seconds)
+{
+	struct json_object *top = json_object_new_object();
+
+	json_object_object_add(top, "v", json_object_new_int(1));
+	json_object_object_add(top, "uptime", json_object_new_double(seconds));
+	json_object_object_add(top, "devices", json_object_get(list));
+	/* One line a sample, so that a reader of -i can take them one by one. */
+	puts(json_object_to_json_string_ext(top, JSON_C_TO_STRING_NOSLASHESCAPE));
+	json_object_put(top);
+	return fflush(stdout) ? EXIT_FAILED : EXIT_OK;
+}
+
+/* ------------------------------------------------------------------ rates */
+
+static const struct rate {
+	const char *heading, *metric;
+	bool bytes; /* a size */
+} rates[] = {
+	{ "READ/s", "reads", false },	   { "WRITE/s", "writes", false },	  { "FLUSH/s", "flushes", false },
+	{ "RD-BYTES/s", "read_bytes", true }, { "WR-BYTES/s", "write_bytes", true }, { "EVENTS-IN/s", "events_in", false },
+	{ "EVENTS-OUT/s", "events_out", false }, { "ERRORS/s", "errors", false },
+};
+
+/* The metric of a device in a sample; false when it is not there. */
+static bool metric(struct json_object *dev, const char *name, double *ret)
+{
+	struct json_object *metrics = json_object_object_get(dev, "metrics"), *v;
+
+	if (!json_object_is_type(metrics, json_type_object) || !json_object_object_get_ex(metrics, name, &v))
+		return false;
+	*ret = json_object_get_double(v);
+	return true;
+}
+
+static struct json_object *same_device(struct json_object *list, const char *name)
+{
+	for (size_t i = 0; i < json_object_array_length(list); i++) {
+		struct json_object *dev = json_object_array_get_idx(list, i);
+
+		if (!strcmp(member(dev, "device"), name))
+			return dev;
+	}
+	return NULL;
+}
+
+static char *rate_cell(const struct opts *o, struct json_object *before, struct json_object *now, const struct rate *r, double seconds)
+{
+	double a, b, v;
+	char *text;
+
+	if (!before || !metric(before, r->metric, &a) || !metric(now, r->metric, &b) || b < a || seconds <= 0)
+		return strdup("-");
+	v = (b - a) / seconds;
+	if (r->bytes && !opt_has(o, OPT_BYTES))
+		return human_size((uint64_t)v);
+	return asprintf(&text, "%.0f", v) < 0 ? NULL : text;
+}
+
+static int print_rates(const struct opts *o, struct json_object *before, struct json_object *now, double seconds, bool first)
+{
+	const char *names[1 + ARRAY_SIZE(rates)] = { "DEVICE" };
+	bool right[1 + ARRAY_SIZE(rates)] = { false };
+	struct table *t;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(rates); i++) {
+		names[1 + i] = rates[i].heading;
+		right[1 + i] = true;
+	}
+	t = table_new(names, right, ARRAY_SIZE(names));
+	for (size_t k = 0; k < json_object_array_length(now); k++) {
+		struct json_object *dev = json_object_array_get_idx(now, k);
+		struct json_object *old = same_device(before, member(dev, "device"));
+		char *cells[1 + ARRAY_SIZE(rates)] = { clean_text(member(dev, "device")) };
+
+		for (unsigned i = 0; i < ARRAY_SIZE(rates); i++)
+			cells[1 + i] = rate_cell(o, old, dev, &rates[i], seconds);
+		table_add(t, cells);
+	}
+	if (!first)
+		putchar('\n');
+	table_print(t, !opt_has(o, OPT_NOHEADINGS));
+	return fflush(stdout) ? EXIT_FAILED : EXIT_OK;
+}
+
+/* ------------------------------------------------------------------ the command */
+
+static struct json_object *stat_request(const char *dom, const char *dev)
+{
+	struct json_object *req = request_new("stat");
+
+	if (*dom) {
+		json_object_object_add(req, "dom", json_object_new_string(dom));
+		json_object_object_add(req, "dev", json_object_new_string(dev));
+	}
+	return req;
+}
+
+static double now_s(void)
+{
+	return (double)now_ns() * 1e-9;
+}
+
+/* 0, or EXIT_INTERRUPTED. */
+static int sleep_s(double s)
+{
+	struct timespec t = { .tv_sec = (time_t)s };
+
+	t.tv_nsec = (long)((s - (double)t.tv_sec) * 1e9);
+	return nanosleep(&t, NULL) && errno == EINTR ? EXIT_INTERRUPTED : 0;
+}
+
+static int sample(const struct opts *o, const char *dom, const char *dev, struct json_object **ret)
+{
+	int rc = ask(o, stat_request(dom, dev), 0, ret);
+
+	if (!rc && !json_object_is_type(*ret, json_type_array)) {
+		complain("failed", "synth-blkd's reply is not understood", "it is no list", NULL);
+		json_object_put(*ret);
+		return EXIT_FAILED;
+	}
+	return rc;
+}
+
+static int watch(const struct opts *o, const char *dom, const char *dev, struct json_object *before)
+{
+	double then = now_s();
+	int rc = 0;
+
+	for (uint32_t i = 0; !rc && (!opt_has(o, OPT_COUNT) || i < o->number[OPT_COUNT]); i++) {
+		struct json_object *now = NULL;
+		double t;
+
+		rc = sleep_s(o->seconds[OPT_INTERVAL]);
+		if (!rc)
+			rc = sample(o, dom, dev, &now);
+		if (rc)
+			break;
+		t = now_s();
+		if (opt_has(o, OPT_JSON))
+			rc = print_stat_json(now, t);
+		else
+			rc = print_rates(o, before, now, t - then, i == 0);
+		then = t;
+		json_object_put(before);
+		before = now;
+	}
+	json_object_put(before);
+	return rc;
+}
+
+int cmd_stat(const struct opts *o, char **args, int nr)
+{
+	char dom[256] = "", dev[SPEC_DEV_MAX] = "";
+	struct json_object *list = NULL;
+	int rc;
+
+	if (nr && spec_parse_device(args[0], dom, sizeof(dom), dev, sizeof(dev)))
+		return usage_error("\"%.60s\" is not DOM/DEV, as in web1/xvda", args[0]);
+	if (opt_has(o, OPT_INTERVAL) && o->seconds[OPT_INTERVAL] < 0.1)
+		return usage_error("--interval wants 0.1 seconds or more");
+	rc = sample(o, dom, dev, &list);
+	if (rc)
+		return rc;
+	if (opt_has(o, OPT_INTERVAL))
+		return watch(o, dom, dev, list);
+	if (!opt_has(o, OPT_QUIET))
+		rc = opt_has(o, OPT_JSON) ? print_stat_json(list, now_s()) : print_counters(o, list);
+	json_object_put(list);
+	return rc;
+}

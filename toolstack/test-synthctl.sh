@@ -1,0 +1,150 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# synthctl's manners against a control socket that answers by script: requests as documented, replies of any kind
+# understood, and exit statuses that say what went wrong.
+set -u
+here=${SYNTH_BUILDDIR:-.}/toolstack
+synthctl=$here/synthctl fake=$here/fake-blkd
+dir=$(mktemp -d) || exit 99
+server=
+stop() { [ -z "$server" ] || { kill "$server" && wait "$server"; } 2>/dev/null; server=; }
+trap 'stop; rm -rf "$dir"' EXIT
+cd "$dir" || exit 99
+export SYNTH_RUNDIR=$dir
+failed=0
+
+# serve LINE...: a fresh fake daemon with this script
+serve()
+{
+	stop
+	rm -f blkd.sock log
+	printf '%s\n' "$@" >script
+	"$fake" blkd.sock script log &
+	server=$!
+	for _ in $(seq 100); do [ -S blkd.sock ] && return; sleep 0.02; done
+	echo "the fake daemon does not start"; exit 99
+}
+# expect STATUS PATTERN-OF-STDERR NAME CMD...
+expect()
+{
+	local want=$1 pattern=$2 name=$3 got
+	shift 3
+	timeout 20 "$@" >out 2>err
+	got=$?
+	if [ $got -ne "$want" ] || ! grep -qE -- "$pattern" err; then
+		echo "FAIL: $name: status $got, wanted $want; stderr wanted /$pattern/:"; sed 's/^/    /' err
+		failed=1
+	fi
+}
+says() # NAME PATTERN FILE
+{
+	grep -qE -- "$2" "$3" || { echo "FAIL: $1: no /$2/ in:"; sed 's/^/    /' "$3"; failed=1; }
+}
+
+dev='{"device": "web1/xvda", "class": "disk", "domid": 5, "domain": "web1", "dev": "xvda", "vdev": 51712, "state": "InitWait", "phase": "initwait", "frontend_state": "Initialising", "broken": null, "target": "file:'$dir'/a.img", "ro": false, "size": 1610612736, "queues": null}'
+ok='"v": 1, "id": @ID@, "ok": true'
+no='"v": 1, "id": @ID@, "ok": false'
+
+# Nobody there
+expect 7 'not running' 'no daemon' "$synthctl" list
+says 'no daemon tells what to do' '^next: ' err
+expect 7 '"code": "nodaemon"' 'no daemon, JSON' "$synthctl" list --json
+expect 7 'not running' '--socket is used' "$synthctl" --socket "$dir/elsewhere" list
+if [ "$(id -u)" != 0 ]; then
+	serve hang; chmod 0 blkd.sock
+	expect 6 'permission|Permission' 'no permission' "$synthctl" list
+fi
+serve hang
+expect 7 'does not answer' 'a daemon that hangs' "$synthctl" --timeout 0.3 list
+serve close
+expect 7 'went away' 'a daemon that dies' "$synthctl" list
+for garbage in 'nonsense' '[]' '{}' '{"id": @ID@}' '{"id": @ID@, "ok": 1}' '{"id": @ID@, "ok": false}' '{"id": @ID@, "ok": false, "error": 3}'; do
+	serve "reply $garbage"
+	expect 1 'not understood' "garbage $garbage" "$synthctl" list
+done
+
+# Requests are as docs/control-protocol.md says
+serve "reply {$ok, \"result\": $dev}"
+expect 0 '' 'attach' "$synthctl" attach disk web1 a.img=xvda --ro --queues 4 --user-frontend --removable --cache buffered --no-discard --poll-us 20 --wait 1.5
+says 'attach prints the name' '^web1/xvda$' out
+if command -v jq >/dev/null; then
+	jq -e --arg t "file:$dir/a.img" '. == {v: 1, id: 1, cmd: "attach", class: "disk", dom: "web1", target: $t, dev: "xvda", ro: true,
+		queues: 4, user_frontend: true, removable: true, cache: "buffered", discard: false, poll_us: 20, wait: 1.5}' log >/dev/null ||
+		{ echo "FAIL: the attach request is:"; cat log; failed=1; }
+fi
+serve "reply {$ok, \"result\": $dev}"
+expect 0 '' 'block-attach' "$synthctl" block-attach web1 "target=$dir/a.img" vdev=xvda
+expect 2 'not a disk' 'a disk that is none' "$synthctl" attach disk web1 'http://x'
+serve "reply {$ok, \"result\": $dev}"
+expect 0 '' 'xl syntax' "$synthctl" block-attach 5 "$dir/a.img,raw,xvda,ro"
+says 'xl syntax: request' '"ro": ?true' log
+serve "split {$ok, \"result\": {}}"
+expect 0 '' 'detach, answer in pieces' "$synthctl" detach web1/xvda --force --wait 3
+says 'detach request' '"force": ?true' log
+
+# Refusals
+for pair in failed:1 usage:2 notfound:3 busy:4 timeout:5 permission:6 exists:8 unheard-of:1; do
+	serve "reply {$no, \"error\": {\"code\": \"${pair%:*}\", \"what\": \"cannot detach web1/xvda\", \"why\": \"because\", \"next\": \"do this\"}}"
+	expect "${pair#*:}" 'cannot detach web1/xvda: because' "code ${pair%:*}" "$synthctl" detach web1/xvda
+	says "code ${pair%:*}: next step" '^next: do this' err
+done
+serve "reply {$no, \"error\": {\"code\": \"notfound\", \"what\": \"no such device\"}}"
+expect 0 '^$|' 'detach --if-exists' "$synthctl" detach web1/xvda --if-exists
+serve "reply {$no, \"error\": {\"code\": \"failed\", \"what\": \"bad \\u001b[31m news\"}}"
+expect 1 'bad \?\[31m news' 'no escape sequence reaches the terminal' "$synthctl" show web1/xvda
+serve "reply {$ok, \"result\": [$dev]}"
+expect 0 '' '--may-exist' "$synthctl" attach disk web1 a.img=xvda --may-exist
+says '--may-exist asks first and stops there' '"cmd": ?"list"' log
+[ "$(wc -l <log)" = 1 ] || { echo "FAIL: --may-exist attached all the same"; failed=1; }
+
+# Output
+serve "reply {$ok, \"result\": [$dev]}" "reply {$ok, \"result\": [$dev]}" "reply {$ok, \"result\": [$dev]}" "reply {$ok, \"result\": [$dev]}" \
+	"reply {$ok, \"result\": [$dev]}" "reply {$ok, \"result\": $dev}" "reply {$ok, \"result\": $dev}"
+expect 0 '' list "$synthctl" list
+says 'list heading' '^DEVICE +STATE +SIZE +MODE +QUEUES +TARGET' out
+says 'list row' '^web1/xvda +InitWait +1\.5G +rw +- +file:' out
+expect 0 '' 'list -Ho' "$synthctl" list -H -o device,size -b
+says 'list -Ho' '^web1/xvda +1610612736$' out
+expect 0 '' 'list --json' "$synthctl" list disk --json
+says 'list --json' '"devices": ?\[' out
+expect 2 'no column "nonsense"' 'unknown column' "$synthctl" list -o nonsense
+expect 0 '' 'list DOM' "$synthctl" list web1 -o all
+says 'list DOM asks for it' '"dom": ?"web1"' log
+expect 0 '' show "$synthctl" show web1/xvda
+says show '^STATE +InitWait' out
+serve "reply {$ok, \"result\": [{\"device\": \"web1/xvda\", \"domid\": 5, \"dev\": \"xvda\", \"metrics\": {\"reads\": 10, \"read_bytes\": 4096}}]}" \
+	"late {$ok, \"result\": [{\"device\": \"web1/xvda\", \"domid\": 5, \"dev\": \"xvda\", \"metrics\": {\"reads\": 20, \"read_bytes\": 8192}}]}"
+expect 0 '' 'stat -i' "$synthctl" stat -i 0.1 -c 1 web1/xvda
+says 'stat -i shows rates' '^web1/xvda +1[0-9] ' out
+
+# Ctrl-C while it waits
+interrupt() # SCRIPT-LINE CMD...: status in $status
+{
+	serve hang "$1"
+	shift
+	setsid --wait bash -c 'trap - INT; exec "$@"' _ "$@" >out 2>err &
+	local pid=$!
+	for _ in $(seq 200); do [ -s log ] && break; sleep 0.02; done
+	sleep 0.1
+	kill -INT -- "-$(pgrep -P $pid -x bash || pgrep -P $pid || echo $pid)" 2>/dev/null || kill -INT "$pid"
+	wait "$pid"
+	status=$?
+}
+
+# Usage
+for args in '' 'nonsense' 'attach' 'attach nic web1 x' 'attach disk web1' 'attach disk a b c' 'detach web1' 'detach /xvda' 'show' 'list --ro' \
+	'list --nonsense' 'attach disk web1 x --queues 0' 'attach disk web1 x --queues 33' 'attach disk web1 x --queues 2x' \
+	'attach disk web1 x --wait -1' 'attach disk web1 x --wait nan' 'attach disk web1 x --cache none' 'resize web1/xvda 1' 'resize web1/xvda -5G' \
+	'daemon sing' 'stat -i 0' 'completion fish' 'list -o' 'help nonsense'; do
+	# shellcheck disable=SC2086
+	expect 2 'synthctl: ' "usage: $args" "$synthctl" $args
+done
+expect 0 '' 'help' "$synthctl" help
+expect 0 '' 'help attach' "$synthctl" help attach
+says 'help attach' '--user-frontend' out
+expect 0 '' '--help' "$synthctl" detach --help
+expect 0 '' 'version' "$synthctl" version
+expect 0 '' 'completion' "$synthctl" completion bash
+bash -n out || { echo "FAIL: the completion script is not bash"; failed=1; }
+
+exit $failed
