@@ -1,8 +1,22 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Man pages are POD beside the program they describe: FOLDER/NAME.SECTION.pod, named in `pods` by the folder's fragment.
-EXTRA_DIST += $(pods)
-manpages = $(notdir $(pods:.pod=))
+# They are made in docs/man/ of the build tree.
+EXTRA_DIST += $(pods) docs/control-protocol.md
+
 if HAVE_POD2MAN
-man_MANS += $(addprefix docs/man/,$(manpages))
+docs/man/.stamp: $(pods)
+	$(AM_V_GEN)$(MKDIR_P) docs/man; set -e; for p in $(pods); do \
+		src=$$p; test -f $$src || src='$(srcdir)'/$$p; \
+		page=$$(basename $$p .pod); name=$$(echo $${page%.*} | tr a-z A-Z); \
+		$(POD2MAN) --utf8 --errors=die --name=$$name --section=$${page##*.} --center='Synth' --release='synth $(VERSION)' $$src docs/man/$$page; \
+	done; touch $@
+all-local: docs/man/.stamp
+
+install-data-local: docs/man/.stamp
+	@set -e; for p in $(pods); do page=$$(basename $$p .pod); dir='$(DESTDIR)$(mandir)'/man$${page##*.}; \
+		$(MKDIR_P) "$$dir"; $(INSTALL_DATA) docs/man/$$page "$$dir/$$page"; done
+uninstall-local:
+	@for p in $(pods); do page=$$(basename $$p .pod); rm -f '$(DESTDIR)$(mandir)'/man$${page##*.}/$$page; done
+clean-local:
+	rm -rf docs/man
 endif
-CLEANFILES += $(addprefix docs/man/,$(manpages))

@@ -102,7 +102,7 @@ static int socket_path(const struct opts *o, char *path, size_t bytes, struct fa
 int client_open(const struct opts *o, struct client **ret, struct failure *f)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	struct sigaction act = { .sa_handler = on_sigint };
+	struct sigaction act = { .sa_handler = on_sigint }, old;
 	struct client *c;
 	int rc = socket_path(o, sa.sun_path, sizeof(sa.sun_path), f);
 
@@ -125,7 +125,9 @@ int client_open(const struct opts *o, struct client **ret, struct failure *f)
 		return rc;
 	}
 	interrupted = 0;
-	sigaction(SIGINT, &act, NULL);
+	/* A background job of a script ignores SIGINT, and goes on doing so. */
+	if (!sigaction(SIGINT, NULL, &old) && old.sa_handler != SIG_IGN)
+		sigaction(SIGINT, &act, NULL);
 	*ret = c;
 	return 0;
 }

@@ -17,7 +17,7 @@ toolstack/completion-bash.h: toolstack/synthctl.bash
 	$(AM_V_GEN)$(MKDIR_P) toolstack && { echo '/* made from synthctl.bash */'; \
 	echo 'static const char completion_bash[] ='; \
 	sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/^/"/' -e 's/$$/\\n"/' $(srcdir)/toolstack/synthctl.bash; echo ';'; } > $@.tmp && mv $@.tmp $@
-toolstack/toolstack_synthctl-synthctl.$(OBJEXT): toolstack/completion-bash.h
+toolstack/synthctl-synthctl.$(OBJEXT): toolstack/completion-bash.h
 CLEANFILES += toolstack/completion-bash.h
 
 pods += toolstack/synthctl.1.pod

@@ -241,6 +241,19 @@ static int xl_flag(const char *word, struct spec *ret, spec_why *why)
 	return 0;
 }
 
+/* "xvda", or "hdc:cdrom" of old. */
+static bool is_xl_vdev(const char *word)
+{
+	char name[SPEC_DEV_MAX];
+	size_t n = strcspn(word, ":");
+
+	if (n >= sizeof(name) || (word[n] && strcmp(word + n, ":cdrom")))
+		return false;
+	memcpy(name, word, n);
+	name[n] = '\0';
+	return spec_is_dev(name);
+}
+
 static int xl_word(char *word, unsigned *position, struct xl *x, struct spec *ret, spec_why *why)
 {
 	char **slot[] = { &x->target, &x->format, &x->vdev, &x->access };
@@ -263,7 +276,7 @@ static int xl_word(char *word, unsigned *position, struct xl *x, struct spec *re
 	    !strcmp(word, "no-discard") || !strcmp(word, "direct-io-safe"))
 		return xl_flag(word, ret, why);
 	/* The old "phy:/dev/x,xvda,w" has no format: a device's name in its place says so. */
-	if (*position == 1 && spec_is_dev(word))
+	if (*position == 1 && is_xl_vdev(word))
 		*position = 2;
 	if (*slot[*position])
 		return bad(why, "\"%.80s\": its place is taken by a key before it", word);
@@ -281,15 +294,12 @@ static int xl_finish(const struct xl *x, const char *cwd, struct spec *ret, spec
 		return bad(why, "format \"%.20s\" is served through NBD: run qemu-nbd on it and attach nbd+unix:///?socket=PATH",
 			   x->format);
 	if (x->vdev && *x->vdev) {
-		size_t n = strlen(x->vdev);
+		size_t n = strcspn(x->vdev, ":");
 
-		if (n > 6 && !strcmp(x->vdev + n - 6, ":cdrom")) { /* "hdc:cdrom" of old */
-			x->vdev[n - 6] = '\0';
-			ret->cdrom = true;
-		}
-		if (!spec_is_dev(x->vdev))
+		if (!is_xl_vdev(x->vdev))
 			return bad(why, "vdev \"%.40s\" is not an xvdX, sdX or hdX", x->vdev);
-		snprintf(ret->dev, sizeof(ret->dev), "%s", x->vdev);
+		ret->cdrom |= x->vdev[n] == ':';
+		snprintf(ret->dev, sizeof(ret->dev), "%.*s", (int)n, x->vdev);
 	}
 	if (x->access && *x->access) {
 		if (!strcmp(x->access, "ro") || !strcmp(x->access, "r"))

@@ -90,7 +90,7 @@ static void other_schemes(void **state)
 
 static void hostile_bytes_are_refused(void **state)
 {
-	char longest[SPEC_TARGET_MAX], text[2 * SPEC_TARGET_MAX];
+	char longest[3 * SPEC_TARGET_MAX], text[2 * SPEC_TARGET_MAX];
 
 	wrong("", "empty");
 	wrong("=xvda", "empty");
