@@ -8,7 +8,6 @@ noinst_LTLIBRARIES += frontend/libsynth-blkfront-pure.la frontend/libsynth-blkfr
 frontend_libsynth_blkfront_pure_la_SOURCES = \
 	frontend/block/blk-rsp.h frontend/block/blk-rsp.c \
 	frontend/block/vdev.h frontend/block/vdev.c
-frontend_libsynth_blkfront_pure_la_LIBADD = common/libsynth-pure.la
 
 frontend_libsynth_blkfront_la_SOURCES = \
 	frontend/core/share.h frontend/core/share.c \
@@ -24,3 +23,14 @@ frontend_synth_blkfront_SOURCES = \
 	frontend/block/blk-verify.h frontend/block/blk-verify.c
 frontend_synth_blkfront_CPPFLAGS = $(frontend_cppflags) $(JSONC_CFLAGS)
 frontend_synth_blkfront_LDADD = frontend/libsynth-blkfront.la $(XEN_LIBS) $(JSONC_LIBS) -lpthread
+
+pods += frontend/block/synth-blkfront.1.pod
+
+# Found by `synth-blkfront serve` here (frontend/.libs) and where it is installed.
+if HAVE_NBDKIT
+pkglib_LTLIBRARIES += frontend/nbdkit-synth-plugin.la
+frontend_nbdkit_synth_plugin_la_SOURCES = frontend/block/nbdkit-synth-plugin.c
+frontend_nbdkit_synth_plugin_la_CPPFLAGS = $(frontend_cppflags) $(NBDKIT_CFLAGS)
+frontend_nbdkit_synth_plugin_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared
+frontend_nbdkit_synth_plugin_la_LIBADD = frontend/libsynth-blkfront.la $(XEN_LIBS) -lpthread
+endif

@@ -44,7 +44,6 @@ struct plan {
 	enum blkfront_grants grants;
 	bool verify, json, no_indirect;
 	uint32_t timeout_s;
-	uint32_t unit; /* bytes of a verify unit */
 };
 
 struct io {
@@ -160,7 +159,7 @@ static inline bool writes(enum kind k)
 
 static bool units_busy(const struct job *j, const struct io *io)
 {
-	uint64_t first = (io->offset - j->from) / j->plan->unit, n = io->bytes / j->plan->unit;
+	uint64_t first = (io->offset - j->from) / VERIFY_UNIT, n = io->bytes / VERIFY_UNIT;
 
 	for (uint64_t i = 0; i < n; i++)
 		if (j->busy[first + i])
@@ -171,7 +170,7 @@ static bool units_busy(const struct job *j, const struct io *io)
 /* Before submitting: claim the units, and fill what is written. */
 static void verify_prepare(struct job *j, struct io *io)
 {
-	uint32_t unit = j->plan->unit;
+	const uint32_t unit = VERIFY_UNIT;
 	uint64_t first = (io->offset - j->from) / unit, n = io->bytes / unit;
 
 	memset(j->busy + first, 1, n);
@@ -180,13 +179,13 @@ static void verify_prepare(struct job *j, struct io *io)
 	j->last_seq = j->last_seq == UINT32_MAX ? 1 : j->last_seq + 1;
 	for (uint64_t i = 0; i < n; i++) {
 		j->seq[first + i] = j->last_seq;
-		verify_fill(io->buf + i * unit, unit, io->offset + i * unit, j->last_seq, j->plan->seed + j->index);
+		verify_fill(io->buf + i * unit, io->offset + i * unit, j->last_seq, j->plan->seed + j->index);
 	}
 }
 
 static void verify_result(struct job *j, struct io *io)
 {
-	uint32_t unit = j->plan->unit;
+	const uint32_t unit = VERIFY_UNIT;
 	uint64_t first = (io->offset - j->from) / unit, n = io->bytes / unit;
 
 	memset(j->busy + first, 0, n);
@@ -196,7 +195,7 @@ static void verify_result(struct job *j, struct io *io)
 	if (!reads(io->kind) || io->err)
 		return;
 	for (uint64_t i = 0; i < n; i++) {
-		enum verify_result r = verify_check(io->buf + i * unit, unit, io->offset + i * unit,
+		enum verify_result r = verify_check(io->buf + i * unit, io->offset + i * unit,
 						    j->seq[first + i], j->plan->seed + j->index);
 
 		if (r == VERIFY_OK) {
@@ -217,7 +216,7 @@ static void verify_result(struct job *j, struct io *io)
 /* Next run of units written in this run, for the read-back; false at the end. */
 static bool choose_readback(struct job *j, struct io *io)
 {
-	uint32_t unit = j->plan->unit;
+	const uint32_t unit = VERIFY_UNIT;
 	uint64_t units = j->bytes / unit, max = j->plan->bs_max / unit, n = 0;
 
 	while (j->cursor < units && !j->seq[j->cursor])
@@ -294,9 +293,9 @@ static int issue(struct job *j, uint64_t now, bool readback)
 		return 0;
 	}
 	if (j->busy && io->bytes)
-		memset(j->busy + (io->offset - j->from) / j->plan->unit, 0, io->bytes / j->plan->unit);
+		memset(j->busy + (io->offset - j->from) / VERIFY_UNIT, 0, io->bytes / VERIFY_UNIT);
 	if (err == -EAGAIN && readback)
-		j->cursor = (io->offset - j->from) / j->plan->unit;
+		j->cursor = (io->offset - j->from) / VERIFY_UNIT;
 	return err;
 }
 
@@ -427,7 +426,7 @@ static int job_init(struct job *j, const struct plan *p, struct target *t, uint3
 	j->idle = calloc(p->depth, sizeof(struct io *));
 	j->done = calloc(p->depth, sizeof(struct io *));
 	if (p->verify) {
-		units = j->bytes / p->unit;
+		units = j->bytes / VERIFY_UNIT;
 		j->seq = calloc(units, sizeof(*j->seq));
 		j->busy = calloc(units, 1);
 	}
@@ -437,8 +436,9 @@ static int job_init(struct job *j, const struct plan *p, struct target *t, uint3
 		j->ios[i].job = j;
 		j->ios[i].buf = blkfront_buf_get(j->q);
 		j->idle[j->nr_idle++] = &j->ios[i];
-		if (!p->verify && (p->weight[K_WRITE] || p->weight[K_RANDWRITE]))
-			verify_fill(j->ios[i].buf, p->bs_max, i, 0, p->seed + index);
+		/* Some data that does not compress; no place claims it. */
+		for (uint64_t b = 0; !p->verify && (p->weight[K_WRITE] || p->weight[K_RANDWRITE]) && b < p->bs_max; b += 8)
+			memcpy(j->ios[i].buf + b, &(uint64_t){ rnd(j) }, 8);
 	}
 	return 0;
 }
@@ -529,7 +529,7 @@ static void tell_json(const struct plan *p, const struct target *t, const struct
 		put_i(o, "unknown_units", r->unknown);
 		json_object_object_add(o, "mismatch", json_object_new_boolean(r->mismatch));
 	}
-	printf("%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN));
+	printf("%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(o);
 }
 
@@ -729,7 +729,7 @@ static int fit(struct plan *p, const struct target *t)
 	if (p->size / p->queues < p->bs_max)
 		return complain(EXIT_USAGE, NULL, "the region of %llu bytes is too small for %u queue(s) and --bs",
 				(unsigned long long)p->size, p->queues);
-	if (p->verify && p->size / p->unit / p->queues > MAX_UNITS)
+	if (p->verify && p->size / VERIFY_UNIT / p->queues > MAX_UNITS)
 		return complain(EXIT_USAGE, "narrow it with --size", "the region is too large to --verify");
 	if (p->bs_min % i->sector_size)
 		return complain(EXIT_USAGE, NULL, "--bs: the disk has sectors of %u bytes", i->sector_size);
@@ -838,7 +838,6 @@ int cmd_io(int argc, char **argv)
 		return usage("--depth and --queues are at least 1");
 	if (!p.runtime_s && !p.ios)
 		p.runtime_s = DEF_RUNTIME_S;
-	p.unit = p.bs_min % PAGE_BYTES ? SECTOR_BYTES : PAGE_BYTES;
 	c.queues = p.queues;
 	c.max_order = p.order;
 	c.buf_bytes = (uint32_t)p.bs_max;

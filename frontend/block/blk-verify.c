@@ -21,21 +21,21 @@ static struct verify_head head_of(uint64_t offset, uint64_t seq, uint64_t seed)
 	return h;
 }
 
-void verify_fill(void *unit, size_t bytes, uint64_t offset, uint64_t seq, uint64_t seed)
+void verify_fill(void *unit, uint64_t offset, uint64_t seq, uint64_t seed)
 {
 	struct verify_head h = head_of(offset, seq, seed);
 	uint64_t x = h.check;
 	uint8_t *p = unit;
 
 	memcpy(p, &h, sizeof(h));
-	for (size_t i = sizeof(h); i < bytes; i += sizeof(x)) {
+	for (size_t i = sizeof(h); i < VERIFY_UNIT; i += sizeof(x)) {
 		uint64_t w = mix(x += STEP);
 
 		memcpy(p + i, &w, sizeof(w));
 	}
 }
 
-enum verify_result verify_check(const void *unit, size_t bytes, uint64_t offset, uint64_t seq, uint64_t seed)
+enum verify_result verify_check(const void *unit, uint64_t offset, uint64_t seq, uint64_t seed)
 {
 	struct verify_head h, want;
 	const uint8_t *p = unit;
@@ -52,7 +52,7 @@ enum verify_result verify_check(const void *unit, size_t bytes, uint64_t offset,
 	if (seq && (h.seq != seq || h.seed != seed))
 		return VERIFY_STALE;
 	x = h.check;
-	for (size_t i = sizeof(h); i < bytes; i += sizeof(x)) {
+	for (size_t i = sizeof(h); i < VERIFY_UNIT; i += sizeof(x)) {
 		uint64_t w;
 
 		memcpy(&w, p + i, sizeof(w));

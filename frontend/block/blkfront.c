@@ -47,7 +47,8 @@ struct blkfront_queue {
 	struct blk_flight flight;
 	struct slot *slot;
 	uint32_t unpublished; /* requests placed since the last push */
-	bool masked;	      /* an event was read and not unmasked yet */
+	bool due;	      /* an event is to be read */
+	bool masked;	      /* it was read and is not unmasked yet */
 
 	uint8_t *pool;
 	uint32_t *refs; /* of each pool page; NULL when granted per I/O */
@@ -873,36 +874,44 @@ static bool spin(struct blkfront_queue *q, uint32_t us)
 	return false;
 }
 
-static void read_events(struct blkfront_queue *q)
+bool blkfront_arm(struct blkfront_queue *q, uint32_t wake)
 {
-	while (evtchn_next(q->fq->evtchn) > 0) {
+	uint32_t inflight = blkfront_inflight(q);
+
+	if (inflight == 0 || !list_empty(&q->failed) || is_dead(q->b))
+		return true;
+	while (q->due && evtchn_next(q->fq->evtchn) > 0) {
 		q->counts.events_received++;
 		q->masked = true;
 	}
-}
-
-void blkfront_wait(struct blkfront_queue *q, uint32_t wake, uint32_t spin_us, uint32_t ms)
-{
-	struct pollfd p[2] = { { .fd = evtchn_fd(q->fq->evtchn), .events = POLLIN },
-			       { .fd = q->b->stop_fd, .events = POLLIN } };
-	uint32_t inflight;
-
-	blkfront_kick(q);
-	inflight = blkfront_inflight(q);
-	if (inflight == 0 || !list_empty(&q->failed) || spin(q, spin_us))
-		return;
+	q->due = false;
 	if (q->masked) {
 		/* Before asking for the next event: one that comes while masked is delivered by this. */
 		q->masked = false;
 		evtchn_unmask(q->fq->evtchn, q->fq->port);
 	}
 	/* @wake is at least 1 and no more than will ever come, so the event does come. */
-	if (ring_front_arm(&q->ring, MAX(MIN(wake, inflight), 1u)) != 0)
-		return;
-	/* Closing: stop_fd stays readable, and what is in flight still completes. */
+	return ring_front_arm(&q->ring, MAX(MIN(wake, inflight), 1u)) != 0;
+}
+
+void blkfront_sleep(struct blkfront_queue *q, uint32_t ms)
+{
+	struct pollfd p[2] = { { .fd = evtchn_fd(q->fq->evtchn), .events = POLLIN },
+			       { .fd = q->b->stop_fd, .events = POLLIN } };
+
 	q->counts.sleeps++;
-	if (poll(p, blkfront_status(q->b) == -ESHUTDOWN ? 1 : 2, (int)MIN(ms, (uint32_t)INT32_MAX)) > 0 && p[0].revents)
-		read_events(q);
+	/* Closing: stop_fd stays readable, and what is in flight still completes. */
+	if (poll(p, blkfront_status(q->b) == -ESHUTDOWN ? 1 : 2, (int)MIN(ms, (uint32_t)INT32_MAX)) > 0)
+		q->due = p[0].revents != 0;
+}
+
+void blkfront_wait(struct blkfront_queue *q, uint32_t wake, uint32_t spin_us, uint32_t ms)
+{
+	blkfront_kick(q);
+	if (blkfront_inflight(q) == 0 || spin(q, spin_us))
+		return;
+	if (!blkfront_arm(q, wake))
+		blkfront_sleep(q, ms);
 }
 
 uint32_t blkfront_inflight(const struct blkfront_queue *q)

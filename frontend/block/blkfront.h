@@ -118,6 +118,13 @@ uint32_t blkfront_poll(struct blkfront_queue *q);
  */
 void blkfront_wait(struct blkfront_queue *q, uint32_t wake, uint32_t spin_us, uint32_t ms);
 
+/*
+ * The same in two halves, for threads that share a queue under a lock: _arm() asks for the event (true: do not sleep,
+ * poll), _sleep() is called without the lock, by one thread at a time, and touches nothing that the other calls do.
+ */
+bool blkfront_arm(struct blkfront_queue *q, uint32_t wake) __must_check;
+void blkfront_sleep(struct blkfront_queue *q, uint32_t ms);
+
 uint32_t blkfront_inflight(const struct blkfront_queue *q);
 
 struct blkfront_counts {

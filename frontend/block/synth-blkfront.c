@@ -350,7 +350,7 @@ static const struct option serve_options[] = {
 static int cmd_serve(int argc, char **argv)
 {
 	char plugin[4096], dev[32], queues[32];
-	const char *args[256] = { "nbdkit", "--foreground", "--exit-with-parent" };
+	const char *args[256] = { "nbdkit", "--foreground" };
 	struct target t = { 0 };
 	int n = 2, o, r, rest = argc;
 	uint32_t q = 1;
