@@ -54,22 +54,33 @@ static int print_stat_json(struct json_object *list, double seconds)
 /* ------------------------------------------------------------------ rates */
 
 static const struct rate {
-	const char *heading, *metric;
+	const char *heading;
+	const char *metrics[6]; /* summed */
+	double scale;
 	bool bytes; /* a size */
 } rates[] = {
-	{ "READ/s", "reads", false },	   { "WRITE/s", "writes", false },	  { "FLUSH/s", "flushes", false },
-	{ "RD-BYTES/s", "read_bytes", true }, { "WR-BYTES/s", "write_bytes", true }, { "EVENTS-IN/s", "events_in", false },
-	{ "EVENTS-OUT/s", "events_out", false }, { "ERRORS/s", "errors", false },
+	{ "READ/s", { "read_requests" }, 1, false },
+	{ "WRITE/s", { "write_requests" }, 1, false },
+	{ "FLUSH/s", { "flush_requests", "barrier_requests" }, 1, false },
+	{ "READ-B/s", { "read_sectors" }, SECTOR_BYTES, true },
+	{ "WRITE-B/s", { "write_sectors" }, SECTOR_BYTES, true },
+	{ "EV-IN/s", { "events_in" }, 1, false },
+	{ "EV-OUT/s", { "events_out" }, 1, false },
+	{ "ERR/s", { "read_errors", "write_errors", "flush_errors", "barrier_errors", "discard_errors", "bad_requests" }, 1, false },
 };
 
-/* The metric of a device in a sample; false when it is not there. */
-static bool metric(struct json_object *dev, const char *name, double *ret)
+/* The sum of a rate's metrics in a sample of a device; false when one of them is not there. */
+static bool metric(struct json_object *dev, const struct rate *r, double *ret)
 {
 	struct json_object *metrics = json_object_object_get(dev, "metrics"), *v;
+	double sum = 0;
 
-	if (!json_object_is_type(metrics, json_type_object) || !json_object_object_get_ex(metrics, name, &v))
-		return false;
-	*ret = json_object_get_double(v);
+	for (unsigned i = 0; i < ARRAY_SIZE(r->metrics) && r->metrics[i]; i++) {
+		if (!json_object_is_type(metrics, json_type_object) || !json_object_object_get_ex(metrics, r->metrics[i], &v))
+			return false;
+		sum += json_object_get_double(v);
+	}
+	*ret = sum * r->scale;
 	return true;
 }
 
@@ -89,7 +100,7 @@ static char *rate_cell(const struct opts *o, struct json_object *before, struct 
 	double a, b, v;
 	char *text;
 
-	if (!before || !metric(before, r->metric, &a) || !metric(now, r->metric, &b) || b < a || seconds <= 0)
+	if (!before || !metric(before, r, &a) || !metric(now, r, &b) || b < a || seconds <= 0)
 		return strdup("-");
 	v = (b - a) / seconds;
 	if (r->bytes && !opt_has(o, OPT_BYTES))

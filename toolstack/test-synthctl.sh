@@ -112,8 +112,8 @@ expect 0 '' 'list DOM' "$synthctl" list web1 -o all
 says 'list DOM asks for it' '"dom": ?"web1"' log
 expect 0 '' show "$synthctl" show web1/xvda
 says show '^STATE +InitWait' out
-serve "reply {$ok, \"result\": [{\"device\": \"web1/xvda\", \"domid\": 5, \"dev\": \"xvda\", \"metrics\": {\"reads\": 10, \"read_bytes\": 4096}}]}" \
-	"late {$ok, \"result\": [{\"device\": \"web1/xvda\", \"domid\": 5, \"dev\": \"xvda\", \"metrics\": {\"reads\": 20, \"read_bytes\": 8192}}]}"
+serve "reply {$ok, \"result\": [{\"device\": \"web1/xvda\", \"domid\": 5, \"dev\": \"xvda\", \"metrics\": {\"read_requests\": 10, \"read_sectors\": 8}}]}" \
+	"late {$ok, \"result\": [{\"device\": \"web1/xvda\", \"domid\": 5, \"dev\": \"xvda\", \"metrics\": {\"read_requests\": 20, \"read_sectors\": 16}}]}"
 expect 0 '' 'stat -i' "$synthctl" stat -i 0.1 -c 1 web1/xvda
 says 'stat -i shows rates' '^web1/xvda +1[0-9] ' out
 
