@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * blk-control.c - the block class's control plane half (contract: backend/control/class.h).
+ *
+ * A spec is what the user asked for and what the worker answered when it opened the image.  All of what the user
+ * asked for is written to the back end directory, so that a later daemon can serve the disk again.
+ */
+#include <errno.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <unistd.h>
+#include <xen/xen.h>
+#include <xen/io/blkif.h>
+#include "backend/block/blk-control.h"
+#include "backend/block/blk-front.h"
+#include "backend/block/image.h"
+#include "common/span/span.h"
+
+#define BLK_MAX_SEGMENTS 256u
+#define BLK_SCRIPT	 "/etc/xen/scripts/block-synth"
+#define BLK_POLL_MAX_US	 10000u
+
+struct blk_spec {
+	char target[IMAGE_TARGET_MAX]; /* as given */
+	struct image_uri uri;
+	bool readonly, cdrom, removable, discard, direct;
+	uint32_t max_queues, poll_us;
+	/* of the last open */
+	bool opened, is_direct;
+	char cache_why[96];
+	struct blk_info info;
+};
+
+struct blk_open_priv {
+	struct image_uri uri;
+	struct blk_open open; /* with what is known before the image is open */
+	bool readonly, direct;
+	bool is_direct;
+	char cache_why[96];
+};
+
+static int spec_target(struct blk_spec *s, const char *target, struct fault *f)
+{
+	int err = image_parse(target, &s->uri, f);
+
+	if (err < 0)
+		return err;
+	memcpy(s->target, target, strlen(target) + 1);
+	return 0;
+}
+
+static int get_bool(json_object *o, const char *name, bool *ret, struct fault *f)
+{
+	json_object *v;
+
+	if (!json_object_object_get_ex(o, name, &v) || !v)
+		return 0;
+	if (!json_object_is_type(v, json_type_boolean))
+		return fault_set(f, FAULT_USAGE, -EINVAL, "\"%s\" must be true or false", name);
+	*ret = json_object_get_boolean(v);
+	return 0;
+}
+
+static int get_count(json_object *o, const char *name, uint32_t min, uint32_t max, uint32_t *ret, struct fault *f)
+{
+	json_object *v;
+	int64_t n;
+
+	if (!json_object_object_get_ex(o, name, &v) || !v)
+		return 0;
+	n = json_object_is_type(v, json_type_int) ? json_object_get_int64(v) : -1;
+	if (n < (int64_t)min || n > (int64_t)max)
+		return fault_set(f, FAULT_USAGE, -EINVAL, "\"%s\" must be %u to %u", name, min, max);
+	*ret = (uint32_t)n;
+	return 0;
+}
+
+static int get_cache(json_object *o, bool *direct, struct fault *f)
+{
+	json_object *v;
+	const char *s;
+
+	if (!json_object_object_get_ex(o, "cache", &v) || !v)
+		return 0;
+	s = json_object_is_type(v, json_type_string) ? json_object_get_string(v) : "";
+	if (strcmp(s, "direct") != 0 && strcmp(s, "buffered") != 0)
+		return fault_set(f, FAULT_USAGE, -EINVAL, "\"cache\" must be \"direct\" or \"buffered\"");
+	*direct = strcmp(s, "direct") == 0;
+	return 0;
+}
+
+static int spec_args(struct blk_spec *s, json_object *args, struct fault *f)
+{
+	json_object *target;
+	int err;
+
+	if (!json_object_object_get_ex(args, "target", &target) || !json_object_is_type(target, json_type_string) ||
+	    strlen(json_object_get_string(target)) != (size_t)json_object_get_string_len(target))
+		return fault_set(f, FAULT_USAGE, -EINVAL, "\"target\" is missing or no text");
+	err = spec_target(s, json_object_get_string(target), f);
+	if (err == 0)
+		err = get_bool(args, "ro", &s->readonly, f);
+	if (err == 0)
+		err = get_bool(args, "cdrom", &s->cdrom, f);
+	if (err == 0)
+		err = get_bool(args, "removable", &s->removable, f);
+	if (err == 0)
+		err = get_bool(args, "discard", &s->discard, f);
+	if (err == 0)
+		err = get_cache(args, &s->direct, f);
+	if (err == 0)
+		err = get_count(args, "queues", 1, WIRE_MAX_QUEUES, &s->max_queues, f);
+	if (err == 0)
+		err = get_count(args, "poll_us", 0, BLK_POLL_MAX_US, &s->poll_us, f);
+	return err;
+}
+
+static struct blk_spec *spec_alloc(const struct class_options *opt)
+{
+	struct blk_spec *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->direct = s->discard = true;
+	s->max_queues = opt->max_queues;
+	s->poll_us = opt->poll_us;
+	return s;
+}
+
+static int blk_spec_new(json_object *args, const struct class_options *opt, void **ret, struct fault *f)
+{
+	struct blk_spec *s = spec_alloc(opt);
+	int err;
+
+	if (!s)
+		return fault_set(f, FAULT_FAILED, -ENOMEM, "out of memory");
+	err = spec_args(s, args, f);
+	if (err < 0) {
+		free(s);
+		return err;
+	}
+	if (s->cdrom) /* there is nothing to write on one */
+		s->readonly = true;
+	*ret = s;
+	return 0;
+}
+
+static int load_count(const struct node_getter *g, const char *name, uint32_t min, uint32_t max, uint32_t *ret)
+{
+	char value[FRONT_VALUE_MAX];
+	uint32_t n;
+	int err = g->get(g->arg, name, value, sizeof(value));
+
+	if (err == -ENOENT)
+		return 0;
+	if (err == 0)
+		err = parse_str_u32(value, max, &n);
+	if (err == 0 && n < min)
+		err = -ERANGE;
+	if (err == 0)
+		*ret = n;
+	return err;
+}
+
+static int load_bool(const struct node_getter *g, const char *name, bool *ret)
+{
+	uint32_t n = *ret;
+	int err = load_count(g, name, 0, 1, &n);
+
+	*ret = n != 0;
+	return err;
+}
+
+/* Our own writing, but a person may have been at it. */
+static int blk_spec_load(const struct node_getter *g, const struct class_options *opt, void **ret, struct fault *f)
+{
+	struct blk_spec *s = spec_alloc(opt);
+	char value[FRONT_VALUE_MAX], target[IMAGE_TARGET_MAX];
+	int err;
+
+	if (!s)
+		return fault_set(f, FAULT_FAILED, -ENOMEM, "out of memory");
+	err = g->get(g->arg, "params", target, sizeof(target));
+	if (err < 0)
+		fault_set(f, FAULT_FAILED, err, "cannot read its params node: %s", strerror(-err));
+	else
+		err = spec_target(s, target, f);
+	if (err == 0) {
+		err = g->get(g->arg, "mode", value, sizeof(value));
+		s->readonly = err < 0 || strcmp(value, "w") != 0; /* in doubt, read-only */
+		err = g->get(g->arg, "device-type", value, sizeof(value));
+		s->cdrom = err == 0 && strcmp(value, "cdrom") == 0;
+		err = g->get(g->arg, "synth/cache", value, sizeof(value));
+		s->direct = err < 0 || strcmp(value, "buffered") != 0;
+		err = load_bool(g, "removable", &s->removable);
+		if (err == 0)
+			err = load_bool(g, "discard-enable", &s->discard);
+		if (err == 0)
+			err = load_count(g, "synth/queues", 1, WIRE_MAX_QUEUES, &s->max_queues);
+		if (err == 0)
+			err = load_count(g, "synth/poll-us", 0, BLK_POLL_MAX_US, &s->poll_us);
+		if (err < 0)
+			fault_set(f, FAULT_FAILED, err, "its nodes are damaged: %s", strerror(-err));
+	}
+	if (err < 0) {
+		free(s);
+		return err;
+	}
+	*ret = s;
+	return 0;
+}
+
+static void blk_spec_free(void *spec)
+{
+	free(spec);
+}
+
+/* ------------------------------------------------------------------ nodes */
+
+static void blk_nodes_birth(const void *spec, uint32_t vdev, struct nodes *n)
+{
+	const struct blk_spec *s = spec;
+	const char *type = s->cdrom ? "cdrom" : "disk";
+	const uint32_t both = NODE_BACK | NODE_MIRROR;
+	char name[VDEV_NAME_MAX];
+
+	blk_dev_name(vdev, name);
+	nodes_add(n, NODE_FRONT, "virtual-device", "%u", vdev);
+	nodes_add(n, NODE_FRONT, "device-type", "%s", type);
+	nodes_add(n, NODE_FRONT, "trusted", "1");
+	/* What libxl writes for a disk; `script` must be there or xl cannot detach it. */
+	nodes_add(n, both, "params", "%s", s->target);
+	nodes_add(n, both, "script", BLK_SCRIPT);
+	nodes_add(n, both, "type", "phy");
+	nodes_add(n, both, "dev", "%s", name);
+	nodes_add(n, both, "mode", s->readonly ? "r" : "w");
+	nodes_add(n, both, "device-type", "%s", type);
+	nodes_add(n, both, "removable", "%d", s->removable || s->cdrom);
+	nodes_add(n, both, "bootable", "1");
+	nodes_add(n, both, "discard-enable", "%d", s->discard);
+	nodes_add(n, both, "specification", "xen");
+	nodes_add(n, NODE_BACK, "hotplug-status", "connected");
+	nodes_add(n, NODE_BACK, "synth/queues", "%u", s->max_queues);
+	nodes_add(n, NODE_BACK, "synth/poll-us", "%u", s->poll_us);
+	nodes_add(n, NODE_BACK, "synth/cache", s->direct ? "direct" : "buffered");
+}
+
+static void blk_nodes_live(const void *spec, struct nodes *n)
+{
+	const struct blk_spec *s = spec;
+	const struct blk_info *i = &s->info;
+	uint32_t info = 0;
+
+	nodes_add(n, NODE_BACK, "max-ring-page-order", "%u", WIRE_MAX_ORDER);
+	nodes_add(n, NODE_BACK, "max-ring-pages", "%u", WIRE_MAX_PAGES);
+	nodes_add(n, NODE_BACK, "multi-queue-max-queues", "%u", s->max_queues);
+	nodes_add(n, NODE_BACK, "feature-persistent", "1");
+	nodes_add(n, NODE_BACK, "feature-max-indirect-segments", "%u", BLK_MAX_SEGMENTS);
+	if (!s->opened)
+		return;
+	nodes_add(n, NODE_BACK, "feature-flush-cache", "%u", i->can_flush);
+	/* A barrier orders one ring only, so it would not be one with several. */
+	nodes_add(n, NODE_BACK, "feature-barrier", "%u", i->can_flush && s->max_queues == 1 ? 1u : 0u);
+	nodes_add(n, NODE_BACK, "feature-discard", "%u", i->can_discard);
+	if (i->can_discard) {
+		nodes_add(n, NODE_BACK, "discard-granularity", "%u", i->discard_granularity);
+		nodes_add(n, NODE_BACK, "discard-alignment", "%u", i->discard_alignment);
+		nodes_add(n, NODE_BACK, "discard-secure", "%u", i->can_secure_discard);
+	}
+	if (s->cdrom)
+		info |= VDISK_CDROM;
+	if (s->removable || s->cdrom)
+		info |= VDISK_REMOVABLE;
+	if (s->readonly || i->readonly)
+		info |= VDISK_READONLY;
+	nodes_add(n, NODE_BACK, "sectors", "%llu", (unsigned long long)i->sectors);
+	nodes_add(n, NODE_BACK, "sector-size", "%u", SECTOR_BYTES);
+	nodes_add(n, NODE_BACK, "physical-sector-size", "%u", i->physical_sector);
+	nodes_add(n, NODE_BACK, "info", "%u", info);
+}
+
+/* ---------------------------------------------------------------- opening */
+
+static int blk_open_new(const void *spec, const char *device, struct open_job *j)
+{
+	const struct blk_spec *s = spec;
+	struct blk_open_priv *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return -ENOMEM;
+	p->uri = s->uri;
+	p->readonly = s->readonly;
+	p->direct = s->direct;
+	p->open.kind = (uint32_t)s->uri.kind;
+	p->open.flags = (s->readonly ? BLK_O_READONLY : 0) | (s->discard && !s->readonly ? BLK_O_DISCARD : 0) |
+			(s->max_queues == 1 ? BLK_O_BARRIER : 0);
+	p->open.poll_max_us = s->poll_us;
+	snprintf(p->open.name, sizeof(p->open.name), "%s", device);
+	snprintf(p->open.export, sizeof(p->open.export), "%s", s->uri.export);
+	j->priv = p;
+	return 0;
+}
+
+static void blk_open_run(struct open_job *j)
+{
+	struct blk_open_priv *p = j->priv;
+	struct image im = { .fd = -1 };
+
+	j->err = image_open(&p->uri, p->readonly, p->direct, &im, &j->fault);
+	j->id[0] = im.dev;
+	j->id[1] = im.ino;
+	if (j->err < 0)
+		return;
+	if (im.fd >= 0)
+		j->fds[j->nr_fds++] = im.fd;
+	p->open.flags |= im.flags;
+	p->open.size = im.size;
+	p->open.sector = im.sector;
+	p->is_direct = (im.flags & BLK_O_DIRECT) != 0;
+	memcpy(p->cache_why, im.cache_why, sizeof(p->cache_why));
+	_Static_assert(sizeof(p->open) <= sizeof(j->body), "an open body fits its job");
+	memcpy(j->body, &p->open, sizeof(p->open));
+	j->bytes = sizeof(p->open);
+}
+
+static void blk_open_told(void *spec, const struct open_job *j)
+{
+	struct blk_spec *s = spec;
+	const struct blk_open_priv *p = j->priv;
+
+	s->is_direct = p->is_direct;
+	memcpy(s->cache_why, p->cache_why, sizeof(s->cache_why));
+}
+
+static void blk_open_free(struct open_job *j)
+{
+	for (uint32_t i = 0; i < j->nr_fds; i++)
+		close(j->fds[i]);
+	j->nr_fds = 0;
+	free(j->priv);
+	j->priv = NULL;
+}
+
+static bool power_of_two(uint32_t v)
+{
+	return v != 0 && (v & (v - 1)) == 0;
+}
+
+/* The worker may have been taken over by its guest: what it says goes to that guest only, but must be sane. */
+static int blk_info(void *spec, const void *body, size_t bytes)
+{
+	struct blk_spec *s = spec;
+	struct blk_info i;
+	bool changed;
+
+	if (bytes != sizeof(i))
+		return -EPROTO;
+	memcpy(&i, body, sizeof(i));
+	i.engine[sizeof(i.engine) - 1] = '\0';
+	for (char *p = i.engine; *p; p++)
+		if (*p < 0x20 || *p > 0x7e)
+			return -EPROTO;
+	if (i.sectors > UINT64_MAX / SECTOR_BYTES || !power_of_two(i.physical_sector) || i.physical_sector < SECTOR_BYTES)
+		return -EPROTO;
+	if (i.can_flush > 1 || i.can_discard > 1 || i.can_secure_discard > 1 || i.readonly > 1)
+		return -EPROTO;
+	if (!s->discard || s->readonly || i.readonly)
+		i.can_discard = i.can_secure_discard = 0;
+	changed = s->opened && i.sectors != s->info.sectors;
+	s->info = i;
+	s->opened = true;
+	return changed;
+}
+
+static int blk_front(const void *spec, const struct node_getter *g, struct front_params *ret, char why[REASON_MAX])
+{
+	const struct blk_spec *s = spec;
+	const struct blk_front_limits lim = { .max_queues = s->max_queues, .max_order = WIRE_MAX_ORDER, .persistent = true };
+
+	return blk_front_parse(g, &lim, ret, why);
+}
+
+static int blk_resize_run(struct open_job *j, uint64_t size)
+{
+	const struct blk_open_priv *p = j->priv;
+
+	if (p->readonly)
+		return fault_set(&j->fault, FAULT_USAGE, -EROFS, "the disk is attached read-only");
+	return image_resize(&p->uri, size, &j->fault);
+}
+
+/* ---------------------------------------------------------------- showing */
+
+static void add_string(json_object *o, const char *name, const char *s)
+{
+	json_object_object_add(o, name, s && *s ? json_object_new_string(s) : NULL);
+}
+
+static void add_number(json_object *o, const char *name, bool known, uint64_t v)
+{
+	json_object_object_add(o, name, known ? json_object_new_int64((int64_t)v) : NULL);
+}
+
+static void blk_show(const void *spec, const struct front_params *p, json_object *o)
+{
+	static const char *const abi[BLK_NR_ABIS] = {
+		[BLK_ABI_NATIVE] = "native", [BLK_ABI_X86_32] = "x86_32-abi", [BLK_ABI_X86_64] = "x86_64-abi"
+	};
+	const struct blk_spec *s = spec;
+
+	add_string(o, "target", s->target);
+	json_object_object_add(o, "ro", json_object_new_boolean(s->readonly));
+	json_object_object_add(o, "cdrom", json_object_new_boolean(s->cdrom));
+	json_object_object_add(o, "removable", json_object_new_boolean(s->removable || s->cdrom));
+	add_number(o, "size", s->opened, s->info.sectors * SECTOR_BYTES);
+	if (s->uri.kind == BLK_STORE_FILE)
+		add_string(o, "cache", s->opened ? (s->is_direct ? "direct" : "buffered") : "");
+	else
+		add_string(o, "cache", "");
+	add_string(o, "cache_why", s->cache_why);
+	add_string(o, "engine", s->opened ? s->info.engine : "");
+	add_number(o, "queues", p != NULL, p ? p->wire.nr_queues : 0);
+	add_number(o, "max_queues", true, s->max_queues);
+	add_number(o, "ring_pages", p != NULL, p ? 1u << p->wire.order : 0);
+	add_string(o, "protocol", p && p->wire.abi < BLK_NR_ABIS ? abi[p->wire.abi] : "");
+	json_object_object_add(o, "persistent", p ? json_object_new_boolean((p->wire.features & BLK_F_PERSISTENT) != 0) : NULL);
+	add_number(o, "physical_sector", s->opened, s->info.physical_sector);
+	json_object_object_add(o, "discard", s->opened ? json_object_new_boolean(s->info.can_discard != 0) : NULL);
+}
+
+const struct control_class block_control_class = {
+	.name = "disk",
+	.type = "vbd",
+	.user_type = "svbd",
+	.program = "synth-blkd",
+	.worker = "synth-blkd-worker",
+	.stem = "blkd",
+	.dev_parse = blk_dev_parse,
+	.dev_name = blk_dev_name,
+	.dev_nth = blk_dev_nth,
+	.spec_new = blk_spec_new,
+	.spec_load = blk_spec_load,
+	.spec_free = blk_spec_free,
+	.nodes_birth = blk_nodes_birth,
+	.nodes_live = blk_nodes_live,
+	.open_new = blk_open_new,
+	.open_run = blk_open_run,
+	.open_told = blk_open_told,
+	.open_free = blk_open_free,
+	.info = blk_info,
+	.front = blk_front,
+	.resize_run = blk_resize_run,
+	.show = blk_show,
+};

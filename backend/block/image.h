@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * image.h - what a disk is stored in: the target's text (pure parser), and opening it for a worker.
+ *
+ * Targets: file:/abs/path (or just /abs/path), nbd://host[:port]/export, nbd+unix:///export?socket=/path, null:SIZE.
+ * The format is never guessed from an image's contents (XSA-258): a file is raw.
+ *
+ * One image is not attached twice for writing: a writer holds flock(LOCK_EX) on the open file, readers LOCK_SH.  The lock
+ * belongs to the open file description, which the worker gets; so it lasts exactly as long as somebody can still write.
+ */
+#ifndef SYNTH_IMAGE_H
+#define SYNTH_IMAGE_H
+
+#include "backend/block/blk-wire.h"
+#include "backend/control/fault.h"
+#include "common/base/base.h"
+
+#define IMAGE_TARGET_MAX 1024u /* bytes, with the NUL */
+
+struct image_uri {
+	enum blk_store_kind kind;
+	bool unix_socket;	     /* nbd: path is the socket; else host and port */
+	uint64_t size;		     /* null: bytes */
+	char path[IMAGE_TARGET_MAX]; /* file: absolute */
+	char host[256];
+	char port[8];
+	char export[256];
+};
+
+/* Pure.  0, or -EINVAL with the reason in @f. */
+int image_parse(const char *target, struct image_uri *ret, struct fault *f) __must_check;
+
+struct image {
+	int fd;		  /* owned by the caller; -1 for null: */
+	uint32_t flags;	  /* BLK_O_* that were found: DIRECT, MEMORY, BLOCKDEV, READONLY */
+	uint32_t sector;  /* bytes I/O must be aligned to */
+	uint64_t size;	  /* bytes; 0 when only the worker can tell (nbd) */
+	uint64_t dev, ino;
+	char cache_why[96]; /* why it is not O_DIRECT though that was asked for; "" */
+};
+
+/* Blocks as long as the storage does.  0 or -errno and @f; -EBUSY: locked by somebody (dev and ino are set then). */
+int image_open(const struct image_uri *u, bool readonly, bool direct, struct image *ret, struct fault *f) __must_check;
+/* Grow or shrink the file to @size bytes. */
+int image_resize(const struct image_uri *u, uint64_t size, struct fault *f) __must_check;
+
+#endif

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * class.h - what a device class supplies to the control plane (to the data plane: backend/class.h).  One const table
+ * a class; the control plane owns the device and calls down.
+ *
+ * A class keeps its own data about one device in a `spec`: what the user asked for, and what the worker said
+ * about it once it was opened.  Everything runs on the loop, but for open_run(), which runs on a thread of its
+ * own with nothing but its job (see job.h): storage and networks may be slow, the control plane may not.
+ *
+ * Each int is 0 or -errno.
+ */
+#ifndef SYNTH_CONTROL_CLASS_H
+#define SYNTH_CONTROL_CLASS_H
+
+#include "backend/control/fault.h"
+#include "backend/control/job.h"
+#include "backend/control/nodes.h"
+#include "backend/control/wire.h"
+#include "common/base/base.h"
+
+struct device;
+struct control_class;
+struct json_object;
+
+#define VDEV_NAME_MAX 16u
+/* Bytes of a front end's node we are ready to look at, with the NUL; all that are legal are far shorter. */
+#define FRONT_VALUE_MAX 64u
+#define REASON_MAX	256u
+
+/* Defaults from the command line. */
+struct class_options {
+	uint32_t max_queues; /* 1..WIRE_MAX_QUEUES */
+	uint32_t poll_us;
+};
+
+/*
+ * How a parser reads nodes: @name is relative to the directory, the answer is NUL-terminated.  -ENOENT, -EMSGSIZE (longer than the
+ * buffer), -EINVAL (a NUL inside), or the store's own error.
+ */
+struct node_getter {
+	int (*get)(void *arg, const char *name, char *value, size_t bytes);
+	void *arg;
+};
+
+/* Front end's published parameters: `wire` has no ports yet, they are bound by the control plane from remote_port. */
+struct front_params {
+	struct wire_connect wire;
+	uint32_t remote_port[WIRE_MAX_QUEUES];
+};
+
+#define OPEN_MAX_FDS 4u
+/* Work of opening what a device stands on (an image, a TAP). */
+struct open_job {
+	struct job job; /* job.run and .done are the control plane's */
+	struct device *owner; /* the control plane's; not for the class */
+	const struct control_class *class;
+	uint64_t size; /* of a resize */
+	/* in, by open_new() */
+	void *priv; /* the class's, of open_new(); gone with open_free() */
+	/* out, by open_run() */
+	int err;	       /* -EBUSY with .fault: somebody holds it, may be tried again */
+	struct fault fault;    /* when err < 0 */
+	uint64_t id[2];	       /* identifies the thing among all of the class; 0, 0: nothing shared */
+	int fds[OPEN_MAX_FDS]; /* owned by the job until open_free() */
+	uint32_t nr_fds;
+	uint32_t bytes; /* of .body, WIRE_OPEN's */
+	uint8_t body[1024];
+};
+
+struct control_class {
+	const char *name;      /* "disk": the control protocol's word */
+	const char *type;      /* "vbd": backend/vbd, and device/vbd */
+	const char *user_type; /* "svbd": device/svbd, for front ends in user space */
+	const char *program;   /* "synth-blkd" */
+	const char *worker;    /* "synth-blkd-worker" */
+	const char *stem;      /* "blkd": $SYNTH_RUNDIR/blkd.sock, blkd.lock */
+
+	/* "xvda" or "51712" -> number; number -> "xvda"; the n-th name to try when the user gave none (-ENOENT: no more) */
+	int (*dev_parse)(const char *text, uint32_t *vdev);
+	void (*dev_name)(uint32_t vdev, char name[VDEV_NAME_MAX]);
+	int (*dev_nth)(uint32_t n, uint32_t *vdev);
+
+	/* From a control request, or from the back end directory of a device that is there already. */
+	int (*spec_new)(struct json_object *args, const struct class_options *opt, void **ret, struct fault *f);
+	int (*spec_load)(const struct node_getter *g, const struct class_options *opt, void **ret, struct fault *f);
+	void (*spec_free)(void *spec);
+
+	/* Leaves written once, when the device is made; and those written with every InitWait and Connected. */
+	void (*nodes_birth)(const void *spec, uint32_t vdev, struct nodes *n);
+	void (*nodes_live)(const void *spec, struct nodes *n);
+
+	/* Opening: on the loop, on a thread, on the loop again.  open_new() sets priv only. */
+	int (*open_new)(const void *spec, const char *device, struct open_job *j);
+	void (*open_run)(struct open_job *j);
+	void (*open_told)(void *spec, const struct open_job *j); /* it went well: remember what matters */
+	void (*open_free)(struct open_job *j);			 /* closes fds; also of a job that never ran */
+	/* The worker's answer to WIRE_OPEN or WIRE_RESIZE, or WIRE_EV_RESIZED: checked, remembered.  1: something the guest sees changed. */
+	int (*info)(void *spec, const void *body, size_t bytes);
+
+	/* Pure: the front end's nodes -> checked parameters, or -errno and @why. */
+	int (*front)(const void *spec, const struct node_getter *g, struct front_params *ret, char why[REASON_MAX]);
+
+	/* Change the size of what the device stands on; runs on a thread, @priv as made by open_new(). */
+	int (*resize_run)(struct open_job *j, uint64_t size);
+
+	/* Members of a device in replies; @p NULL when it is not connected. */
+	void (*show)(const void *spec, const struct front_params *p, struct json_object *o);
+};
+
+#endif

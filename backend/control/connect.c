@@ -1,0 +1,580 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * connect.c - between one device and its worker: opening what it stands on, and connecting the front end's rings.
+ *
+ *   device_open:     job (image, on a thread) -> WIRE_OPEN -> class->info -> device_opened()
+ *   device_connect:  device_open if needed -> front end's nodes, read in one transaction -> event channels bound here
+ *                    -> WIRE_CONNECT -> CONNECTED or REFUSED
+ *
+ * The event channels are bound here because the worker will have no right to; it gets the file descriptors.  An
+ * image that is locked, or a port that is bound, may be so because the worker of a daemon that died is still
+ * draining: with patience, both are tried again.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+#include "backend/control/control.h"
+
+#define OPEN_MS	      30000u
+#define CONNECT_MS    15000u
+#define DRAIN_MS      60000u
+#define RETRY_MS      50u
+#define LOST_PATIENCE 10000u
+
+static void connect_rings(struct device *d);
+
+/* ---------------------------------------------------------------- opening */
+
+static struct device *other_user(struct device *d, const uint64_t id[2])
+{
+	struct device *o;
+
+	if (id[0] == 0 && id[1] == 0)
+		return NULL;
+	list_for_each (o, &d->c->devices, link)
+		if (o != d && o->identity[0] == id[0] && o->identity[1] == id[1])
+			return o;
+	return NULL;
+}
+
+static void open_fail(struct device *d, int err, const struct fault *f)
+{
+	d->opening = OPEN_NONE;
+	device_opened(d, err, f);
+}
+
+static void open_again(struct loop *l, void *arg)
+{
+	struct device *d = arg;
+
+	d->retry = NULL;
+	d->opening = OPEN_NONE;
+	device_open(d, 0);
+}
+
+/* Locked: by another device of ours (which may be on its way out), or by somebody else. */
+static void open_busy(struct device *d, struct open_job *j)
+{
+	struct device *o = other_user(d, j->id);
+	bool leaving = o && (o->phase == DEVICE_LEAVING || o->phase == DEVICE_LINGERING);
+
+	if (o && !leaving) {
+		fault_set(&j->fault, FAULT_BUSY, -EBUSY, "the image is attached already, as %s", o->name);
+		fault_next(&j->fault, "detach it there, or attach it read-only in both places");
+	} else if (now_ns() < d->retry_until_ns &&
+		   loop_add_timer(d->c->loop, RETRY_MS, open_again, d, &d->retry) == 0) {
+		d->opening = OPEN_RETRY;
+		return;
+	}
+	open_fail(d, -EBUSY, &j->fault);
+}
+
+static void open_reply(void *arg, int err, const struct wire_msg *m)
+{
+	struct device *d = arg;
+	struct fault f = { .code = FAULT_FAILED };
+
+	if (err == -EPIPE)
+		return; /* device_worker_lost() comes */
+	if (err == 0)
+		err = d->c->class->info(d->spec, m->body, m->hdr.bytes);
+	if (err < 0) {
+		if (err == -ECHILD)
+			fault_set(&f, FAULT_FAILED, err, "the worker process could not be started (see the daemon's log)");
+		else
+			fault_set(&f, FAULT_FAILED, err, "the worker could not use it: %s", strerror(-err));
+		open_fail(d, err, &f);
+		return;
+	}
+	d->opening = OPEN_DONE;
+	device_opened(d, 0, NULL);
+}
+
+static int open_tell_worker(struct device *d, const struct open_job *j)
+{
+	struct worker_ask q = {
+		.type = WIRE_OPEN, .body = j->body, .bytes = j->bytes, .fds = j->fds, .nr_fds = j->nr_fds,
+		.deadline_ms = OPEN_MS, .kill = true, .fn = open_reply, .arg = d,
+	};
+	int err;
+
+	if (!d->worker) {
+		err = worker_get(d->c, d->domid, &d->worker);
+		if (err < 0)
+			return err;
+	}
+	d->handle = q.handle = ++d->c->next_handle;
+	d->opening = OPEN_WORKER;
+	return worker_ask(d->worker, &q);
+}
+
+static void open_job_done(struct job *job, bool cancelled)
+{
+	struct open_job *j = container_of(job, struct open_job, job);
+	const struct control_class *k;
+	struct device *d;
+	int err;
+
+	d = j->owner;
+	k = j->class;
+	if (!cancelled) {
+		d->job = NULL;
+		if (j->err == -EBUSY) {
+			open_busy(d, j);
+		} else if (j->err < 0) {
+			open_fail(d, j->err, &j->fault);
+		} else {
+			d->identity[0] = j->id[0];
+			d->identity[1] = j->id[1];
+			k->open_told(d->spec, j);
+			err = open_tell_worker(d, j);
+			if (err < 0) {
+				fault_set(&j->fault, FAULT_FAILED, err, "cannot ask a worker: %s", strerror(-err));
+				open_fail(d, err, &j->fault);
+			}
+		}
+	}
+	k->open_free(j);
+	free(j);
+}
+
+static void open_job_run(struct job *job)
+{
+	struct open_job *j = container_of(job, struct open_job, job);
+
+	j->class->open_run(j);
+}
+
+static int job_new(struct device *d, void (*run)(struct job *), void (*done)(struct job *, bool), struct open_job **ret)
+{
+	struct open_job *j = calloc(1, sizeof(*j));
+	int err;
+
+	if (!j)
+		return -ENOMEM;
+	j->owner = d;
+	j->class = d->c->class;
+	j->job.run = run;
+	j->job.done = done;
+	err = j->class->open_new(d->spec, d->name, j);
+	if (err < 0) {
+		free(j);
+		return err;
+	}
+	*ret = j;
+	return 0;
+}
+
+void device_open(struct device *d, uint32_t patience_ms)
+{
+	struct fault f = { .code = FAULT_FAILED };
+	int err;
+
+	if (patience_ms)
+		d->retry_until_ns = now_ns() + patience_ms * 1000000ull;
+	if (d->opening == OPEN_DONE) {
+		device_opened(d, 0, NULL);
+		return;
+	}
+	if (d->opening != OPEN_NONE)
+		return;
+	d->opening = OPEN_JOB;
+	err = job_new(d, open_job_run, open_job_done, &d->job);
+	if (err == 0) {
+		err = jobs_start(d->c->jobs, &d->job->job);
+		if (err < 0) {
+			d->c->class->open_free(d->job);
+			free(d->job);
+			d->job = NULL;
+		}
+	}
+	if (err < 0) {
+		fault_set(&f, FAULT_FAILED, err, "cannot start opening it: %s", strerror(-err));
+		open_fail(d, err, &f);
+	}
+}
+
+void device_open_cancel(struct device *d)
+{
+	if (d->job)
+		job_cancel(&d->job->job); /* it frees itself */
+	d->job = NULL;
+	loop_del_timer(d->retry);
+	d->retry = NULL;
+	if (d->opening == OPEN_JOB || d->opening == OPEN_RETRY)
+		d->opening = OPEN_NONE;
+}
+
+/* ------------------------------------------------------------- connecting */
+
+static void free_ports(struct device *d)
+{
+	for (uint32_t i = 0; i < WIRE_MAX_QUEUES; i++) {
+		evtchn_close(d->ports[i]);
+		d->ports[i] = NULL;
+	}
+}
+
+void device_refused(struct device *d, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(d->broken, sizeof(d->broken), fmt, ap);
+	va_end(ap);
+	log_guest(&d->limit, LOG_LVL_WARN, "%s: cannot connect: %s", d->name, d->broken);
+	free_ports(d);
+	device_post(d, BACK_EV_REFUSED);
+}
+
+struct front_read {
+	struct device *d;
+	struct store *s;
+	struct store_tx *t;
+	struct front_params *params;
+	int err; /* the parser's */
+	char why[REASON_MAX];
+};
+
+static int read_front_node(void *arg, const char *name, char *value, size_t bytes)
+{
+	struct front_read *r = arg;
+	struct path p;
+	char *v;
+	int err = store_read(r->s, r->t, path_join(&p, r->d->front.s, name), &v);
+
+	if (err < 0)
+		return err;
+	if (strlen(v) >= bytes)
+		err = -EMSGSIZE;
+	else
+		memcpy(value, v, strlen(v) + 1);
+	free(v);
+	return err;
+}
+
+/* All nodes as they were at one moment: the transaction says whether they changed meanwhile. */
+static int read_front_tx(struct store *s, struct store_tx *t, void *arg)
+{
+	struct front_read *r = arg;
+	struct node_getter g = { .get = read_front_node, .arg = r };
+
+	r->s = s;
+	r->t = t;
+	r->err = r->d->c->class->front(r->d->spec, &g, r->params, r->why);
+	return 0;
+}
+
+static int bind_ports(struct device *d, const struct front_params *p, struct wire_connect *wc, int fds[WIRE_MAX_QUEUES])
+{
+	for (uint32_t i = 0; i < p->wire.nr_queues; i++) {
+		int port, err = evtchn_open(&d->ports[i]);
+
+		if (err < 0) {
+			d->ports[i] = NULL;
+			snprintf(d->broken, sizeof(d->broken), "cannot open an event channel handle: %s", strerror(-err));
+			return err;
+		}
+		port = evtchn_bind(d->ports[i], d->domid, p->remote_port[i]);
+		if (port < 0) {
+			snprintf(d->broken, sizeof(d->broken), "cannot bind event channel %u of the front end: %s", p->remote_port[i],
+				 strerror(-port));
+			return port;
+		}
+		wc->queue[i].port = (uint32_t)port;
+		fds[i] = evtchn_fd(d->ports[i]);
+	}
+	return 0;
+}
+
+static void connect_reply(void *arg, int err, const struct wire_msg *m)
+{
+	struct device *d = arg;
+
+	free_ports(d); /* the worker has its own descriptors */
+	if (err == -EPIPE)
+		return;
+	if (err < 0) {
+		device_refused(d, "the worker could not use the front end's rings: %s", strerror(-err));
+		return;
+	}
+	if (d->broken[0]) {
+		d->broken[0] = '\0';
+		if (layout_error(d, "") < 0)
+			log_debug("%s: its error node stays", d->name);
+	}
+	device_event(d, BACK_EV_CONNECTED);
+}
+
+static void connect_again(struct loop *l, void *arg)
+{
+	struct device *d = arg;
+
+	d->retry = NULL;
+	connect_rings(d);
+}
+
+static void connect_rings(struct device *d)
+{
+	struct front_read r = { .d = d };
+	int fds[WIRE_MAX_QUEUES], err;
+	struct worker_ask q = {
+		.type = WIRE_CONNECT, .handle = d->handle, .bytes = sizeof(struct wire_connect), .fds = fds,
+		.deadline_ms = CONNECT_MS, .kill = true, .fn = connect_reply, .arg = d,
+	};
+
+	if (!d->params)
+		d->params = malloc(sizeof(*d->params));
+	if (!d->params)
+		return device_refused(d, "out of memory");
+	r.params = d->params;
+	err = store_transact(d->c->store, read_front_tx, &r);
+	if (err == -EAGAIN)
+		return device_refused(d, "the front end keeps changing its nodes");
+	if (err < 0)
+		return device_refused(d, "cannot read the front end's nodes: %s", strerror(-err));
+	if (r.err < 0)
+		return device_refused(d, "%s", r.why);
+	err = bind_ports(d, d->params, &d->params->wire, fds);
+	if (err < 0) {
+		free_ports(d);
+		/* A worker that drains for a daemon that died has it still. */
+		if (now_ns() < d->retry_until_ns && loop_add_timer(d->c->loop, RETRY_MS, connect_again, d, &d->retry) == 0)
+			return;
+		memcpy(r.why, d->broken, sizeof(r.why));
+		return device_refused(d, "%s", r.why);
+	}
+	q.body = &d->params->wire;
+	q.nr_fds = d->params->wire.nr_queues;
+	d->has_rings = true;
+	err = worker_ask(d->worker, &q);
+	if (err < 0) {
+		d->has_rings = false;
+		device_refused(d, "cannot ask the worker: %s", strerror(-err));
+	}
+}
+
+void device_connect(struct device *d)
+{
+	d->connect_after = true;
+	if (!d->adopted)
+		d->retry_until_ns = 0;
+	device_open(d, d->adopted || d->opening == OPEN_DONE ? 0 : LOST_PATIENCE);
+}
+
+/* Called when device_open() has ended. */
+static void opened_live(struct device *d, int err, const struct fault *f)
+{
+	if (err < 0) {
+		if (d->connect_after) {
+			d->connect_after = false;
+			device_refused(d, "%s", f->why);
+		} else {
+			snprintf(d->broken, sizeof(d->broken), "%.*s", (int)sizeof(d->broken) - 1, f->why);
+			log_error("%s: %s", d->name, d->broken);
+		}
+		return;
+	}
+	if (d->connect_after) {
+		d->connect_after = false;
+		if (!d->adopted)
+			d->retry_until_ns = 0;
+		connect_rings(d);
+	}
+}
+
+void device_opened(struct device *d, int err, const struct fault *f)
+{
+	if (d->phase == DEVICE_ATTACHING)
+		device_attach_opened(d, err, f);
+	else if (d->phase == DEVICE_LIVE)
+		opened_live(d, err, f);
+}
+
+static void disconnect_reply(void *arg, int err, const struct wire_msg *m)
+{
+	struct device *d = arg;
+
+	if (err == -EPIPE)
+		return;
+	if (err < 0)
+		log_error("%s: the worker could not let go of the rings: %s", d->name, strerror(-err));
+	d->has_rings = d->draining = false;
+	free(d->params);
+	d->params = NULL;
+	device_event(d, BACK_EV_DRAINED);
+}
+
+void device_disconnect(struct device *d)
+{
+	struct worker_ask q = { .type = WIRE_DISCONNECT, .handle = d->handle, .deadline_ms = DRAIN_MS, .kill = true,
+				.fn = disconnect_reply, .arg = d };
+	int err;
+
+	d->connect_after = d->adopted = false;
+	if (d->opening == OPEN_DONE) { /* a retried bind */
+		loop_del_timer(d->retry);
+		d->retry = NULL;
+	}
+	if (d->draining)
+		return; /* its answer counts for this one too */
+	if (d->has_rings) {
+		worker_forget(d->worker, d, WIRE_CONNECT);
+		free_ports(d);
+		d->draining = true;
+		err = worker_ask(d->worker, &q);
+		if (err == 0)
+			return;
+		d->draining = false;
+		log_error("%s: cannot tell the worker to let go: %s", d->name, strerror(-err));
+	}
+	free(d->params);
+	d->params = NULL;
+	device_post(d, BACK_EV_DRAINED);
+}
+
+/* ---------------------------------------------------- unasked from worker */
+
+void device_worker_lost(struct device *d, const char *how)
+{
+	struct fault f = { .code = FAULT_FAILED };
+
+	if (d->opening != OPEN_DONE && d->opening != OPEN_WORKER)
+		return; /* it had no part in it */
+	d->opening = OPEN_NONE;
+	d->has_rings = d->draining = false;
+	free_ports(d);
+	free(d->params);
+	d->params = NULL;
+	fault_set(&f, FAULT_FAILED, -EPIPE, "its worker process %s", how);
+	device_waits_done(d, WAIT_RESIZE, &f);
+	switch (d->phase) {
+	case DEVICE_ATTACHING:
+		device_opened(d, -EPIPE, &f);
+		break;
+	case DEVICE_LIVE:
+		snprintf(d->broken, sizeof(d->broken), "%.*s", (int)sizeof(d->broken) - 1, f.why);
+		device_event(d, BACK_EV_LOST);
+		break;
+	case DEVICE_LEAVING: /* device_leave()'s question is answered */
+	case DEVICE_LINGERING:
+		break;
+	}
+}
+
+void device_wire_event(struct control *c, struct worker *w, const struct wire_msg *m)
+{
+	struct device *d;
+	char text[REASON_MAX];
+	size_t len;
+
+	list_for_each (d, &c->devices, link)
+		if (d->worker == w && d->handle == m->hdr.handle && d->opening == OPEN_DONE)
+			break;
+	if (&d->link == &c->devices)
+		return;
+	switch (m->hdr.type) {
+	case WIRE_EV_BROKEN:
+		len = MIN((size_t)m->hdr.bytes, sizeof(text) - 1);
+		for (size_t i = 0; i < len; i++)
+			text[i] = m->body[i] >= 0x20 && m->body[i] < 0x7f ? (char)m->body[i] : '?';
+		text[len] = '\0';
+		snprintf(d->broken, sizeof(d->broken), "%s", text);
+		log_guest(&d->limit, LOG_LVL_WARN, "%s: the front end broke the protocol, its rings are halted: %s", d->name, text);
+		if (layout_error(d, text) < 0)
+			log_debug("%s: its error node could not be written", d->name);
+		break;
+	case WIRE_EV_RESIZED:
+		if (device_resized(d, m->body, m->hdr.bytes) < 0)
+			log_error("%s: the worker told an impossible size", d->name);
+		break;
+	default:
+		log_debug("%s: unknown event %u from its worker", d->name, m->hdr.type);
+	}
+}
+
+/* ----------------------------------------------------------------- resize */
+
+int device_resized(struct device *d, const void *body, size_t bytes)
+{
+	int changed = d->c->class->info(d->spec, body, bytes), err;
+
+	if (changed <= 0)
+		return changed;
+	log_info("%s: its size changed", d->name);
+	/* Connected again tells a connected guest to look; else it will read it when it connects. */
+	if (d->published != XenbusStateInitWait && d->published != XenbusStateConnected)
+		return 0;
+	err = layout_state(d, d->published);
+	if (err < 0)
+		log_error("%s: cannot tell the guest of the new size: %s", d->name, strerror(-err));
+	return 0;
+}
+
+static void resize_reply(void *arg, int err, const struct wire_msg *m)
+{
+	struct device *d = arg;
+	struct fault f = { .code = FAULT_FAILED };
+
+	if (err == -EPIPE)
+		return;
+	if (err == 0)
+		err = device_resized(d, m->body, m->hdr.bytes);
+	if (err < 0)
+		fault_set(&f, FAULT_FAILED, err, "the worker cannot use the new size: %s", strerror(-err));
+	device_waits_done(d, WAIT_RESIZE, err < 0 ? &f : NULL);
+}
+
+int device_resize_look(struct device *d, struct fault *f)
+{
+	struct worker_ask q = { .type = WIRE_RESIZE, .handle = d->handle, .deadline_ms = OPEN_MS, .fn = resize_reply, .arg = d };
+	int err;
+
+	if (d->phase != DEVICE_LIVE || d->opening != OPEN_DONE)
+		return fault_set(f, FAULT_FAILED, -ENOTCONN, "no worker has it open at the moment");
+	err = worker_ask(d->worker, &q);
+	return err < 0 ? fault_set(f, FAULT_FAILED, err, "cannot ask the worker: %s", strerror(-err)) : 0;
+}
+
+static void resize_job_run(struct job *job)
+{
+	struct open_job *j = container_of(job, struct open_job, job);
+
+	j->err = j->class->resize_run(j, j->size);
+}
+
+static void resize_job_done(struct job *job, bool cancelled)
+{
+	struct open_job *j = container_of(job, struct open_job, job);
+	struct device *d = j->owner;
+
+	if (!cancelled) {
+		d->resize = NULL;
+		if (j->err == 0)
+			j->err = device_resize_look(d, &j->fault);
+		if (j->err < 0)
+			device_waits_done(d, WAIT_RESIZE, &j->fault);
+	}
+	j->class->open_free(j);
+	free(j);
+}
+
+int device_resize_image(struct device *d, uint64_t size, struct fault *f)
+{
+	int err;
+
+	if (d->resize)
+		return fault_set(f, FAULT_BUSY, -EBUSY, "it is being resized already");
+	err = job_new(d, resize_job_run, resize_job_done, &d->resize);
+	if (err == 0) {
+		d->resize->size = size;
+		err = jobs_start(d->c->jobs, &d->resize->job);
+		if (err < 0) {
+			d->c->class->open_free(d->resize);
+			free(d->resize);
+			d->resize = NULL;
+		}
+	}
+	return err < 0 ? fault_set(f, FAULT_FAILED, err, "cannot start resizing: %s", strerror(-err)) : 0;
+}

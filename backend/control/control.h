@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * control.h - what the control plane's files share: the daemon, its workers, its devices.
+ *
+ *   ctl.c       lines from clients          -> cmd.c     commands -> instance.c
+ *   discover.c  xenstore, domains coming and going       -> instance.c
+ *   instance.c  one device: events -> common/xenbus's table -> layout.c (nodes), connect.c (rings), supervise.c (worker)
+ *
+ * One thread, but for jobs (job.h).  Nothing here waits: a step that takes time is started and its answer comes as
+ * an event.  Functions named TYPE_VERB belong to the file that defines TYPE below.
+ */
+#ifndef SYNTH_CONTROL_H
+#define SYNTH_CONTROL_H
+
+#include <sys/types.h>
+#include "backend/control/class.h"
+#include "backend/control/ctl.h"
+#include "backend/control/domain.h"
+#include "backend/control/fault.h"
+#include "backend/control/job.h"
+#include "backend/control/wire.h"
+#include "common/base/list.h"
+#include "common/event/loop.h"
+#include "common/log/log.h"
+#include "common/xen/evtchn.h"
+#include "common/xen/paths.h"
+#include "common/xen/store.h"
+#include "common/xenbus/xenbus.h"
+
+#define UUID_MAX 40u
+
+struct control {
+	const struct control_class *class;
+	struct class_options opt;
+	struct loop *loop;
+	struct store *store;
+	struct loop_fd *store_watch;
+	bool store_lost;
+	struct domains *domains;
+	struct jobs *jobs;
+	struct ctl *ctl;
+	struct list devices, workers;
+	struct list posted;  /* devices with events put off to the end of the turn */
+	bool posting;
+	uint32_t back_domid; /* ours */
+	uint32_t linger_s;   /* how long a toolstack gets to remove the nodes of a closed device */
+	uint32_t next_handle;
+	uint64_t started_ns;
+	char instance[64]; /* boot id and pid: synth/daemon */
+	bool stopping;
+	struct ctl_req *stop_req; /* who asked, if a client did */
+	struct loop_timer *stop_timer;
+};
+
+/* ---------------------------------------------------------------- workers */
+
+struct worker;
+/* @err 0 or -errno: the worker's, -ETIMEDOUT, or -EPIPE when it died (its devices are told so separately).  @m NULL unless it answered. */
+typedef void worker_reply_fn(void *arg, int err, const struct wire_msg *m);
+
+/* The worker of a domain, made at need; each user keeps one reference.  The process is started by the first question. */
+int worker_get(struct control *c, uint32_t domid, struct worker **ret) __must_check;
+void worker_put(struct worker *w); /* the last one tells it to quit */
+/*
+ * Ask; @fn is called once, from the loop, unless worker_forget() came first.  Never waits: questions are queued
+ * until the worker is there.  @fds are duplicated.
+ */
+struct worker_ask {
+	uint16_t type;
+	uint32_t handle;
+	const void *body;
+	uint32_t bytes;
+	const int *fds;
+	uint32_t nr_fds;
+	uint32_t deadline_ms;
+	bool kill; /* when it does not answer in time, kill it: the guest must not hang on it for ever */
+	worker_reply_fn *fn;
+	void *arg;
+};
+int worker_ask(struct worker *w, const struct worker_ask *q) __must_check;
+void worker_forget(struct worker *w, const void *arg, uint16_t type); /* type 0: all; w NULL ok */
+pid_t worker_pid(const struct worker *w); /* 0: none at the moment */
+uint32_t worker_domid(const struct worker *w);
+uint32_t worker_crashes(const struct worker *w);
+/* 0, or milliseconds until the next start is tried. */
+uint64_t worker_backoff(const struct worker *w);
+void workers_reap(struct control *c);  /* SIGCHLD */
+/* Tell all to quit; workers_left() says how many have not. */
+void workers_quit(struct control *c);
+uint32_t workers_left(const struct control *c);
+void workers_free(struct control *c);
+
+/* ---------------------------------------------------------------- devices */
+
+enum device_phase {
+	DEVICE_ATTACHING, /* the image is being opened; nothing in xenstore yet */
+	DEVICE_LIVE,	  /* its nodes are there; `state` drives it */
+	DEVICE_LEAVING,	  /* 6 is written; the worker is forgetting it */
+	DEVICE_LINGERING, /* 6 is written; a toolstack is expected to remove the nodes */
+};
+
+enum device_opening {
+	OPEN_NONE,
+	OPEN_JOB,    /* on a thread */
+	OPEN_RETRY,  /* locked by somebody; trying again soon */
+	OPEN_WORKER, /* the worker was asked */
+	OPEN_DONE,   /* the worker has it, under .handle */
+};
+
+enum wait_kind { WAIT_ATTACH, WAIT_CONNECTED, WAIT_DETACHED, WAIT_RESIZE };
+
+struct device {
+	struct list link; /* control.devices */
+	struct control *c;
+	void *spec;
+	uint32_t domid, vdev;
+	struct domain_id domain;	 /* which life of the domid */
+	char domain_name[64];		 /* "" unknown */
+	char dev_name[VDEV_NAME_MAX];	 /* "xvda" */
+	char name[80];			 /* "web1/xvda" */
+	char uuid[UUID_MAX];
+	bool user_frontend;
+	bool name_chosen;		 /* by us: another will do if it is taken */
+	struct path front, back, mirror;
+	uint64_t attached_ns;
+
+	enum device_phase phase;
+	enum back_state state;
+	uint32_t published;	 /* our xenbus state in xenstore, as far as we know */
+	uint32_t front_state;	 /* last seen */
+	char broken[REASON_MAX]; /* "" when all is well */
+	bool committed;		 /* its nodes were written */
+	bool toolstack;		 /* somebody else is removing it: the nodes are theirs to remove */
+	bool adopted;		 /* found Connected at start: its state node is not touched while we connect again */
+
+	/* events, bounded: at most one of each kind is put off */
+	struct list posted;	 /* control.posted */
+	uint32_t posted_events;	 /* bits: 1 << enum back_event, DEVICE_POST_* */
+	struct store_watch *front_watch, *online_watch;
+	struct loop_timer *recheck; /* rate limit: look again later */
+	uint64_t steps_ns, steps;   /* token bucket: time of last refill, tokens */
+	uint64_t throttled;
+	struct log_limit limit;
+
+	/* the worker */
+	struct worker *worker;
+	enum device_opening opening;
+	bool connect_after; /* when open, go on connecting */
+	uint32_t handle;
+	struct open_job *job;
+	struct loop_timer *retry;   /* of a locked image, or a busy port */
+	uint64_t retry_until_ns;
+	uint64_t identity[2];	    /* of the image */
+	bool has_rings;		    /* the worker was told to connect and not yet to disconnect */
+	bool draining;
+	struct front_params *params; /* while connected */
+	struct evtchn *ports[WIRE_MAX_QUEUES];
+	struct open_job *resize;
+
+	struct list waits; /* struct device_wait */
+	struct loop_timer *linger;
+};
+
+#define DEVICE_POST_LOOK (1u << BACK_NR_EVENTS)
+#define DEVICE_POST_LEFT (2u << BACK_NR_EVENTS)
+
+/* A client waiting for a device. */
+struct device_wait {
+	struct list link;
+	struct device *d;
+	enum wait_kind kind;
+	struct ctl_req *req;
+	uint32_t wait_s; /* WAIT_ATTACH: go on to wait for Connected so long; 0: do not */
+	struct loop_timer *timer;
+};
+
+struct attach {
+	uint32_t domid;
+	const char *domain_name; /* "" unknown */
+	bool vdev_given, user_frontend;
+	uint32_t vdev;
+	uint32_t wait_s;
+	struct ctl_req *req;
+};
+
+/* instance.c.  Takes @spec and, when it succeeds, answers the request itself. */
+int device_attach(struct control *c, const struct attach *a, void *spec, struct fault *f) __must_check;
+/* One found in xenstore: *d is filled in but for its machinery.  Takes @d. */
+int device_adopt(struct device *d, uint32_t back_state, bool online) __must_check;
+struct device *device_new(struct control *c, uint32_t domid, uint32_t vdev, bool user_frontend) __must_check;
+void device_free(struct device *d); /* leaves xenstore alone */
+struct device *device_find(struct control *c, uint32_t domid, uint32_t vdev);
+void device_name_it(struct device *d, const char *domain_name);
+const char *device_phase_name(const struct device *d);
+/* What happens to a device, now (from the loop's top) or at the end of the turn. */
+void device_event(struct device *d, enum back_event ev);
+void device_post(struct device *d, enum back_event ev);
+void device_look(struct device *d); /* at the front end's state, within the rate limit */
+int device_wait_for(struct device *d, enum wait_kind kind, uint32_t seconds, struct ctl_req *req) __must_check;
+void device_waits_done(struct device *d, enum wait_kind kind, const struct fault *f); /* NULL: success */
+/* The domain is no more, or dying. */
+void device_domain_gone(struct device *d);
+struct json_object *device_json(struct device *d);
+int device_resized(struct device *d, const void *body, size_t bytes);
+
+/* connect.c */
+void device_attach_opened(struct device *d, int err, const struct fault *f); /* instance.c */
+void device_open(struct device *d, uint32_t patience_ms); /* ends in device_opened() */
+void device_opened(struct device *d, int err, const struct fault *f);
+void device_connect(struct device *d);	  /* answers CONNECTED or REFUSED */
+void device_disconnect(struct device *d); /* answers DRAINED */
+void device_open_cancel(struct device *d);
+void device_worker_lost(struct device *d, const char *how);
+int device_resize_image(struct device *d, uint64_t size, struct fault *f) __must_check; /* ends in a WAIT_RESIZE answer */
+/* Asks the worker to look again. */
+int device_resize_look(struct device *d, struct fault *f) __must_check;
+void device_wire_event(struct control *c, struct worker *w, const struct wire_msg *m);
+void device_refused(struct device *d, const char *fmt, ...) __printf(2, 3);
+
+/* layout.c */
+int layout_paths(struct device *d);
+int layout_create(struct device *d, struct fault *f) __must_check;
+/* 0, -ENOENT when the directory is not there any more (or not ours). */
+int layout_state(struct device *d, uint32_t state) __must_check;
+int layout_error(struct device *d, const char *text); /* "" removes it */
+int layout_remove(struct device *d, bool domain_dead);
+/* A free number for a device nobody named: -ENOSPC. */
+int layout_free_vdev(struct control *c, uint32_t domid, uint32_t *vdev) __must_check;
+int layout_front_state(struct device *d, uint32_t *state) __must_check; /* -ENOENT: the directory is gone */
+
+/* discover.c */
+int discover_start(struct control *c) __must_check;
+
+/* cmd.c */
+void cmd_run(struct ctl_req *req, struct json_object *args, void *arg);
+
+/* main.c */
+void control_stop(struct control *c, struct ctl_req *req);
+
+#endif

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * discover.c - what is in xenstore already, and domains that come and go.
+ *
+ * At start each back end directory that says it is ours (synth/uuid, synth/class) becomes a device again, in the
+ * state it was left in: the daemon before us has gone, its workers drain and exit by themselves, the guests noticed
+ * nothing.  Directories of domains that are gone are removed.
+ *
+ * @releaseDomain tells neither which domain nor why, and fires for a shutdown too; @introduceDomain may mean a new
+ * domain with an old number.  So each tells us only to look at every domain we serve again: is it alive, and still
+ * the same one?
+ */
+#include <errno.h>
+#include <stdio.h>
+#include "backend/control/control.h"
+#include "common/span/span.h"
+
+#define DISCOVER_MAX_DEVICES 65536u
+
+struct dir_reader {
+	struct store *store;
+	const char *dir;
+};
+
+static int read_back_node(void *arg, const char *name, char *value, size_t bytes)
+{
+	const struct dir_reader *r = arg;
+	struct path p;
+	char *v;
+	int err = store_read(r->store, NULL, path_join(&p, r->dir, name), &v);
+
+	if (err < 0)
+		return err;
+	if (strlen(v) >= bytes)
+		err = -EMSGSIZE;
+	else
+		memcpy(value, v, strlen(v) + 1);
+	free(v);
+	return err;
+}
+
+/* Says it is ours, of this class, and has the front end directory that we would have made? */
+static bool is_ours(struct control *c, const struct node_getter *g, struct device *d)
+{
+	char text[STORE_PATH_MAX];
+	struct path front;
+
+	if (g->get(g->arg, "synth/class", text, sizeof(text)) < 0 || strcmp(text, c->class->name) != 0)
+		return false;
+	if (g->get(g->arg, "synth/uuid", d->uuid, sizeof(d->uuid)) < 0)
+		return false;
+	if (g->get(g->arg, "frontend", text, sizeof(text)) < 0)
+		return false;
+	path_front(&front, d->domid, c->class->user_type, d->vdev);
+	d->user_frontend = strcmp(text, front.s) == 0;
+	layout_paths(d);
+	return strcmp(text, d->front.s) == 0;
+}
+
+static void claim(struct device *d)
+{
+	struct path p;
+
+	if (store_write(d->c->store, NULL, path_join(&p, d->back.s, "synth/daemon"), d->c->instance) < 0)
+		log_debug("%s: cannot write synth/daemon", d->name);
+}
+
+static void found(struct control *c, uint32_t domid, uint32_t vdev)
+{
+	struct device *d = device_new(c, domid, vdev, false);
+	struct dir_reader r = { .store = c->store };
+	struct node_getter g = { .get = read_back_node, .arg = &r };
+	uint32_t state = XenbusStateUnknown, online = 1;
+	struct fault f = { .code = FAULT_FAILED };
+	char name[64];
+	struct path p;
+	int err;
+
+	if (!d) {
+		log_error("out of memory: device %u of domain %u is not served", vdev, domid);
+		return;
+	}
+	r.dir = d->back.s;
+	if (!is_ours(c, &g, d))
+		goto drop;
+	domain_name(c->domains, domid, name);
+	device_name_it(d, name);
+	err = domain_alive(c->domains, domid, &d->domain);
+	if (err == 0) {
+		log_info("%s: its domain is gone: removing its nodes", d->name);
+		if (layout_remove(d, true) < 0)
+			log_error("%s: its nodes stay", d->name);
+		goto drop;
+	}
+	err = err < 0 ? fault_set(&f, FAULT_FAILED, err, "cannot look at its domain: %s", strerror(-err)) :
+			c->class->spec_load(&g, &c->opt, &d->spec, &f);
+	if (err < 0) {
+		log_error("%s: found, but cannot be served: %s", d->name, f.why);
+		goto drop;
+	}
+	if (store_read_u32(c->store, NULL, path_join(&p, d->back.s, "state"), XenbusStateReconfigured, &state) < 0)
+		state = XenbusStateUnknown;
+	if (store_read_u32(c->store, NULL, path_join(&p, d->back.s, "online"), 1, &online) < 0)
+		online = 0;
+	claim(d);
+	log_info("%s: found again, state %s", d->name, xenbus_state_name(state));
+	err = device_adopt(d, state, online == 1);
+	if (err == 0)
+		return;
+	log_error("%s: cannot be served: %s", d->name, strerror(-err));
+drop:
+	device_free(d);
+}
+
+static void scan(struct control *c)
+{
+	struct path type, dom;
+	char **doms, **devs;
+	uint32_t nr_doms, nr_devs, domid, vdev, left = DISCOVER_MAX_DEVICES;
+
+	snprintf(type.s, sizeof(type.s), "/local/domain/%u/backend/%s", c->back_domid, c->class->type);
+	if (store_list(c->store, NULL, type.s, &doms, &nr_doms) < 0)
+		return; /* there is none */
+	for (uint32_t i = 0; i < nr_doms; i++) {
+		if (parse_str_u32(doms[i], UINT16_MAX, &domid) < 0)
+			continue;
+		if (store_list(c->store, NULL, path_join(&dom, type.s, doms[i]), &devs, &nr_devs) < 0)
+			continue;
+		for (uint32_t k = 0; k < nr_devs && left > 0; k++, left--)
+			if (parse_str_u32(devs[k], UINT32_MAX, &vdev) == 0)
+				found(c, domid, vdev);
+		free(devs);
+	}
+	free(doms);
+}
+
+/* One question to the hypervisor a domain, however many devices it has. */
+static void domains_changed(struct store *s, const char *path, void *arg)
+{
+	struct control *c = arg;
+	struct device *d, *n;
+	struct domain_id id;
+	uint32_t last = UINT32_MAX;
+	int alive = 1;
+
+	list_for_each_safe (d, n, &c->devices, link) {
+		if (d->domid != last) {
+			last = d->domid;
+			alive = domain_alive(c->domains, d->domid, &id);
+			if (alive < 0)
+				log_warn("cannot look at domain %u: %s", d->domid, strerror(-alive));
+		}
+		if (alive == 0 || (alive == 1 && !domain_same(&id, &d->domain)))
+			device_domain_gone(d);
+	}
+}
+
+int discover_start(struct control *c)
+{
+	int err = store_watch(c->store, "@releaseDomain", domains_changed, c, NULL);
+
+	if (err == 0)
+		err = store_watch(c->store, "@introduceDomain", domains_changed, c, NULL);
+	if (err < 0)
+		return err;
+	scan(c);
+	return 0;
+}

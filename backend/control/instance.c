@@ -1,0 +1,697 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * instance.c - the life of one device: from attach (or from being found in xenstore) until its nodes are gone.
+ *
+ *   ATTACHING  image and worker opened -> nodes committed in one transaction, state 2
+ *   LIVE       driven by common/xenbus's table: every event goes through device_event()
+ *   LEAVING    6 is written; the worker is told to forget it
+ *   LINGERING  6 is written; the toolstack that asked removes the nodes (xl reads some of them first), or we do, later
+ *
+ * Events from xenstore say only that something changed: what is there now is read then, at a limited rate a device,
+ * so that a guest that writes its state in a circle costs a bounded amount of work and no memory.
+ *
+ * An event may arise while another is being carried out (nothing to disconnect: drained at once).  Those are
+ * posted and handled at the end of the loop's turn.  A device is freed only there, or from the loop's top.
+ */
+#include <errno.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <sys/random.h>
+#include <unistd.h>
+#include "backend/control/control.h"
+
+#define LOOKS_PER_SEC 50u
+#define LOOKS_BURST   100u
+#define LOOK_LATER_MS 100u
+#define CLOSE_MS      5000u
+#define ATTACH_LOCK_PATIENCE_MS 1000u
+#define ADOPT_PATIENCE_MS	15000u
+#define ATTACH_NAME_TRIES	8u
+
+static void posted_run(struct loop *l, void *arg);
+static void post_bits(struct device *d, uint32_t bits);
+static void device_leave(struct device *d);
+static void device_left(struct device *d);
+static void device_attach_failed(struct device *d, const struct fault *f);
+
+/* ---------------------------------------------------------- making, freeing */
+
+static void make_uuid(char uuid[UUID_MAX])
+{
+	uint8_t b[16];
+
+	if (getrandom(b, sizeof(b), 0) != sizeof(b)) {
+		uint64_t t[2] = { now_ns(), (uint64_t)getpid() };
+
+		memcpy(b, t, sizeof(b));
+	}
+	b[6] = (uint8_t)((b[6] & 0x0f) | 0x40);
+	b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
+	snprintf(uuid, UUID_MAX, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1], b[2], b[3],
+		 b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
+}
+
+void device_name_it(struct device *d, const char *domain_name)
+{
+	snprintf(d->domain_name, sizeof(d->domain_name), "%s", domain_name);
+	d->c->class->dev_name(d->vdev, d->dev_name);
+	if (*domain_name)
+		snprintf(d->name, sizeof(d->name), "%s/%s", d->domain_name, d->dev_name);
+	else
+		snprintf(d->name, sizeof(d->name), "%u/%s", d->domid, d->dev_name);
+}
+
+struct device *device_new(struct control *c, uint32_t domid, uint32_t vdev, bool user_frontend)
+{
+	struct device *d = calloc(1, sizeof(*d));
+
+	if (!d)
+		return NULL;
+	d->c = c;
+	d->domid = domid;
+	d->vdev = vdev;
+	d->user_frontend = user_frontend;
+	d->state = BACK_INITWAIT;
+	d->steps = LOOKS_BURST;
+	d->steps_ns = d->attached_ns = now_ns();
+	list_init(&d->posted);
+	list_init(&d->waits);
+	device_name_it(d, "");
+	layout_paths(d);
+	list_add_tail(&c->devices, &d->link);
+	return d;
+}
+
+static void unwatch(struct device *d)
+{
+	store_unwatch(d->front_watch);
+	store_unwatch(d->online_watch);
+	d->front_watch = d->online_watch = NULL;
+}
+
+void device_free(struct device *d)
+{
+	struct fault f = { .code = FAULT_FAILED };
+
+	fault_set(&f, FAULT_FAILED, 0, "the device went away meanwhile");
+	device_waits_done(d, WAIT_ATTACH, &f);
+	device_waits_done(d, WAIT_CONNECTED, &f);
+	device_waits_done(d, WAIT_RESIZE, &f);
+	device_waits_done(d, WAIT_DETACHED, NULL);
+	if (!d->c->store_lost)
+		unwatch(d);
+	loop_del_timer(d->recheck);
+	loop_del_timer(d->linger);
+	device_open_cancel(d);
+	if (d->resize)
+		job_cancel(&d->resize->job);
+	for (uint32_t i = 0; i < WIRE_MAX_QUEUES; i++)
+		evtchn_close(d->ports[i]);
+	worker_forget(d->worker, d, 0);
+	worker_put(d->worker);
+	list_del(&d->posted);
+	list_del(&d->link);
+	if (d->spec)
+		d->c->class->spec_free(d->spec);
+	free(d->params);
+	free(d);
+}
+
+struct device *device_find(struct control *c, uint32_t domid, uint32_t vdev)
+{
+	struct device *d;
+
+	list_for_each (d, &c->devices, link)
+		if (d->domid == domid && d->vdev == vdev)
+			return d;
+	return NULL;
+}
+
+const char *device_phase_name(const struct device *d)
+{
+	switch (d->phase) {
+	case DEVICE_ATTACHING:
+		return "attaching";
+	case DEVICE_LIVE:
+		return back_state_name(d->state);
+	case DEVICE_LEAVING:
+		return "leaving";
+	case DEVICE_LINGERING:
+		return "lingering";
+	}
+	return "?";
+}
+
+/* ----------------------------------------------------------- waiting users */
+
+static void wait_free(struct device_wait *w)
+{
+	loop_del_timer(w->timer);
+	list_del(&w->link);
+	free(w);
+}
+
+static void wait_late(struct loop *l, void *arg)
+{
+	struct device_wait *w = arg;
+	struct device *d = w->d;
+	struct fault f = { .code = FAULT_FAILED };
+
+	w->timer = NULL;
+	if (w->kind == WAIT_CONNECTED) {
+		fault_what(&f, "%s is attached, but not connected", d->name);
+		fault_set(&f, FAULT_TIMEOUT, 0, "%s", d->broken[0] ? d->broken : "the guest did not connect in time");
+		fault_next(&f, "see: synthctl show %s", d->name);
+	} else {
+		fault_what(&f, "cannot detach %s", d->name);
+		fault_set(&f, FAULT_BUSY, 0, "the guest did not let go of it in time; it was asked to, and is served until it does");
+		fault_next(&f, "unmount it in the guest, or: synthctl detach --force %s", d->name);
+	}
+	ctl_fail(w->req, &f);
+	wait_free(w);
+}
+
+int device_wait_for(struct device *d, enum wait_kind kind, uint32_t seconds, struct ctl_req *req)
+{
+	struct device_wait *w = calloc(1, sizeof(*w));
+	int err = 0;
+
+	if (!w)
+		return -ENOMEM;
+	w->d = d;
+	w->kind = kind;
+	w->req = req;
+	list_init(&w->link);
+	if (kind == WAIT_CONNECTED || kind == WAIT_DETACHED)
+		err = loop_add_timer(d->c->loop, seconds * 1000ull, wait_late, w, &w->timer);
+	if (err < 0) {
+		free(w);
+		return err;
+	}
+	w->wait_s = seconds;
+	list_add_tail(&d->waits, &w->link);
+	return 0;
+}
+
+void device_waits_done(struct device *d, enum wait_kind kind, const struct fault *f)
+{
+	static const char *const what[] = {
+		[WAIT_ATTACH] = "attach", [WAIT_CONNECTED] = "connect", [WAIT_DETACHED] = "detach", [WAIT_RESIZE] = "resize"
+	};
+	struct device_wait *w, *n;
+	struct fault told;
+
+	list_for_each_safe (w, n, &d->waits, link) {
+		if (w->kind != kind)
+			continue;
+		if (f) {
+			told = *f;
+			fault_what(&told, "cannot %s %s", what[kind], d->name);
+			ctl_fail(w->req, &told);
+		} else {
+			ctl_ok(w->req, kind == WAIT_DETACHED ? NULL : device_json(d));
+		}
+		wait_free(w);
+	}
+}
+
+/* -------------------------------------------------------------- the events */
+
+static void carry_out(struct device *d, const struct back_step *s)
+{
+	int err;
+
+	if (s->todo & BACK_DO_CONNECT)
+		device_connect(d);
+	if (s->todo & BACK_DO_DISCONNECT)
+		device_disconnect(d);
+	if (s->todo & BACK_DO_WRITE) {
+		if (d->adopted && s->xenbus == XenbusStateConnected && d->published == XenbusStateConnected)
+			err = 0; /* the guest shall not notice: no write */
+		else
+			err = layout_state(d, s->xenbus);
+		d->adopted = false;
+		if (err == -ENOENT && s->next != BACK_REMOVED) {
+			d->toolstack = true;
+			device_post(d, BACK_EV_FORCE);
+		} else if (err < 0 && err != -ENOENT) {
+			log_error("%s: cannot write state %s: %s", d->name, xenbus_state_name(s->xenbus), strerror(-err));
+		}
+	}
+	if ((s->todo & BACK_DO_ERROR) && layout_error(d, d->broken) < 0)
+		log_debug("%s: its error node could not be written", d->name);
+}
+
+void device_event(struct device *d, enum back_event ev)
+{
+	struct back_step s;
+	enum back_state old = d->state;
+
+	if (d->phase != DEVICE_LIVE)
+		return;
+	s = back_step(d->state, ev);
+	d->state = s.next;
+	if (s.next != old || s.todo)
+		log_debug("%s: %s: %s -> %s", d->name, back_event_name(ev), back_state_name(old), back_state_name(s.next));
+	carry_out(d, &s);
+	if (s.next == BACK_CONNECTED && old != BACK_CONNECTED) {
+		log_guest(&d->limit, LOG_LVL_INFO, "%s: connected", d->name);
+		device_waits_done(d, WAIT_CONNECTED, NULL);
+	}
+	if (s.next != old && (s.todo & BACK_DO_RECHECK))
+		post_bits(d, DEVICE_POST_LOOK);
+	if (s.todo & BACK_DO_REMOVE)
+		device_leave(d);
+}
+
+static void post_bits(struct device *d, uint32_t bits)
+{
+	struct control *c = d->c;
+
+	d->posted_events |= bits;
+	if (list_empty(&d->posted))
+		list_add_tail(&c->posted, &d->posted);
+	if (c->posting)
+		return;
+	if (loop_defer(c->loop, posted_run, c) == 0)
+		c->posting = true;
+	else
+		log_error("%s: out of memory: its events are late", d->name);
+}
+
+void device_post(struct device *d, enum back_event ev)
+{
+	post_bits(d, 1u << ev);
+}
+
+static void posted_run(struct loop *l, void *arg)
+{
+	struct control *c = arg;
+	struct device *d;
+
+	/* What is posted meanwhile is handled in the same turn, but a device that posts for ever only gets the next. */
+	c->posting = false;
+	for (uint32_t budget = 4096; !list_empty(&c->posted) && budget > 0; budget--) {
+		uint32_t bit;
+
+		d = list_entry(c->posted.next, struct device, posted);
+		bit = (uint32_t)__builtin_ctz(d->posted_events);
+		d->posted_events &= ~(1u << bit);
+		list_del(&d->posted);
+		if (d->posted_events)
+			list_add_tail(&c->posted, &d->posted);
+		if (bit < BACK_NR_EVENTS)
+			device_event(d, (enum back_event)bit);
+		else if (1u << bit == DEVICE_POST_LOOK)
+			device_look(d);
+		else
+			device_left(d); /* frees it */
+	}
+	if (!list_empty(&c->posted) && !c->posting && loop_defer(l, posted_run, c) == 0)
+		c->posting = true;
+}
+
+static void look_later(struct loop *l, void *arg)
+{
+	struct device *d = arg;
+
+	d->recheck = NULL;
+	device_look(d);
+}
+
+static bool may_look(struct device *d)
+{
+	uint64_t now = now_ns(), gained = (now - d->steps_ns) * LOOKS_PER_SEC / 1000000000u;
+
+	if (gained > 0) {
+		d->steps = MIN(d->steps + gained, (uint64_t)LOOKS_BURST);
+		d->steps_ns = now;
+	}
+	if (d->steps == 0)
+		return false;
+	d->steps--;
+	return true;
+}
+
+void device_look(struct device *d)
+{
+	uint32_t state;
+	int err;
+
+	if (d->phase != DEVICE_LIVE || d->recheck)
+		return;
+	if (!may_look(d)) {
+		d->throttled++;
+		if (loop_add_timer(d->c->loop, LOOK_LATER_MS, look_later, d, &d->recheck) == 0)
+			return;
+		d->recheck = NULL; /* no memory for a timer: rather look than be blind */
+	}
+	err = layout_front_state(d, &state);
+	if (err == -ENOENT) {
+		/* The whole directory is gone: a toolstack that does not ask, or a domain that died. */
+		d->toolstack = true;
+		log_guest(&d->limit, LOG_LVL_INFO, "%s: the front end's directory is gone", d->name);
+		device_event(d, BACK_EV_FORCE);
+		return;
+	}
+	if (err < 0) {
+		log_error("%s: cannot read the front end's state: %s", d->name, strerror(-err));
+		return;
+	}
+	d->front_state = state;
+	device_event(d, (enum back_event)state); /* BACK_EV_FRONT_* are in the order of the states */
+}
+
+static void on_front(struct store *s, const char *path, void *arg)
+{
+	device_look(arg);
+}
+
+static void linger_over(struct loop *l, void *arg);
+
+/* `online` of our own directory: a toolstack writes 0 to have the device removed; or the directory is removed. */
+static void on_online(struct store *s, const char *path, void *arg)
+{
+	struct device *d = arg;
+	struct path p;
+	uint32_t online;
+	char *uuid;
+	bool ours;
+
+	ours = store_read(s, NULL, path_join(&p, d->back.s, "synth/uuid"), &uuid) == 0;
+	if (ours) {
+		ours = strcmp(uuid, d->uuid) == 0;
+		free(uuid);
+	}
+	if (!ours) {
+		if (d->phase == DEVICE_LINGERING) {
+			post_bits(d, DEVICE_POST_LEFT);
+		} else if (d->phase == DEVICE_LIVE && d->state != BACK_REMOVING) {
+			log_info("%s: its nodes were removed under us", d->name);
+			d->toolstack = true;
+			device_event(d, BACK_EV_FORCE);
+		}
+		return;
+	}
+	if (store_read_u32(s, NULL, path, 1, &online) == 0 && online == 0 && d->phase == DEVICE_LIVE && !d->toolstack) {
+		log_info("%s: a toolstack asks to detach it", d->name);
+		d->toolstack = true;
+		device_event(d, BACK_EV_DETACH);
+	}
+}
+
+static int watch(struct device *d)
+{
+	struct path p;
+	int err = store_watch(d->c->store, path_join(&p, d->front.s, "state"), on_front, d, &d->front_watch);
+
+	if (err < 0)
+		return err;
+	return store_watch(d->c->store, path_join(&p, d->back.s, "online"), on_online, d, &d->online_watch);
+}
+
+/* ------------------------------------------------------------------ attach */
+
+static void device_attach_failed(struct device *d, const struct fault *f)
+{
+	log_info("%s: not attached: %s", d->name, f->why);
+	device_waits_done(d, WAIT_ATTACH, f);
+	device_leave(d);
+}
+
+/* Commit its nodes; a name we chose ourselves may be taken by then. */
+static int commit(struct device *d, struct fault *f)
+{
+	struct domain_id id;
+	int err, alive = domain_alive(d->c->domains, d->domid, &id);
+
+	if (alive < 0)
+		return fault_set(f, FAULT_FAILED, alive, "cannot look at domain %u: %s", d->domid, strerror(-alive));
+	if (alive == 0 || !domain_same(&id, &d->domain))
+		return fault_set(f, FAULT_NOTFOUND, -ESRCH, "domain %u is gone", d->domid);
+	for (unsigned i = 0;; i++) {
+		uint32_t vdev;
+
+		err = layout_create(d, f);
+		if (err != -EEXIST || !d->name_chosen || i == ATTACH_NAME_TRIES || layout_free_vdev(d->c, d->domid, &vdev) < 0)
+			return err;
+		d->vdev = vdev;
+		device_name_it(d, d->domain_name);
+	}
+}
+
+void device_attach_opened(struct device *d, int err, const struct fault *f)
+{
+	struct fault own = { .code = FAULT_FAILED };
+	struct device_wait *w, *n;
+
+	if (err == 0) {
+		f = &own;
+		err = commit(d, &own);
+	}
+	if (err < 0) {
+		device_attach_failed(d, f);
+		return;
+	}
+	d->committed = true;
+	d->phase = DEVICE_LIVE;
+	d->state = BACK_INITWAIT;
+	err = watch(d);
+	if (err < 0) {
+		fault_set(&own, FAULT_FAILED, err, "cannot watch xenstore: %s", strerror(-err));
+		device_waits_done(d, WAIT_ATTACH, &own);
+		device_event(d, BACK_EV_FORCE);
+		return;
+	}
+	log_info("%s: attached", d->name);
+	list_for_each_safe (w, n, &d->waits, link) {
+		if (w->kind != WAIT_ATTACH || w->wait_s == 0)
+			continue;
+		if (device_wait_for(d, WAIT_CONNECTED, w->wait_s, w->req) == 0)
+			wait_free(w);
+	}
+	device_waits_done(d, WAIT_ATTACH, NULL);
+	/* the watches fire once by themselves: the front end may have been there first */
+}
+
+int device_attach(struct control *c, const struct attach *a, void *spec, struct fault *f)
+{
+	struct device *d;
+	uint32_t vdev = a->vdev;
+	int err;
+
+	if (!a->vdev_given && layout_free_vdev(c, a->domid, &vdev) < 0)
+		return fault_set(f, FAULT_FAILED, -ENOSPC, "domain %u has no device name free", a->domid);
+	if (device_find(c, a->domid, vdev)) {
+		char name[VDEV_NAME_MAX];
+
+		c->class->dev_name(vdev, name);
+		fault_set(f, FAULT_EXISTS, -EEXIST, "domain %u has a device %s already", a->domid, name);
+		fault_next(f, "choose another name, or leave it out to get a free one");
+		return -EEXIST;
+	}
+	d = device_new(c, a->domid, vdev, a->user_frontend);
+	if (!d)
+		return fault_set(f, FAULT_FAILED, -ENOMEM, "out of memory");
+	device_name_it(d, a->domain_name);
+	make_uuid(d->uuid);
+	d->name_chosen = !a->vdev_given;
+	err = domain_alive(c->domains, a->domid, &d->domain);
+	if (err == 1)
+		err = device_wait_for(d, WAIT_ATTACH, a->wait_s, a->req);
+	else if (err == 0)
+		err = -ESRCH;
+	if (err < 0) {
+		device_free(d);
+		return fault_set(f, FAULT_FAILED, err, "cannot set the device up: %s", strerror(-err));
+	}
+	d->spec = spec;
+	device_open(d, ATTACH_LOCK_PATIENCE_MS);
+	return 0;
+}
+
+/* ------------------------------------------------------------- found again */
+
+int device_adopt(struct device *d, uint32_t back_state, bool online)
+{
+	uint32_t front = XenbusStateUnknown;
+	int err = layout_front_state(d, &front);
+
+	d->committed = true;
+	d->phase = DEVICE_LIVE;
+	d->published = back_state;
+	d->front_state = front;
+	if (err == 0)
+		err = watch(d);
+	if (err < 0 && err != -ENOENT)
+		return err;
+	d->retry_until_ns = now_ns() + ADOPT_PATIENCE_MS * 1000000ull;
+	switch (back_state) {
+	case XenbusStateConnected:
+		d->state = BACK_CONNECTING;
+		d->adopted = true;
+		device_connect(d);
+		break;
+	case XenbusStateClosing:
+		if (front == XenbusStateInitialised || front == XenbusStateConnected) {
+			/* It was asked to let go and has not: its requests are served meanwhile. */
+			d->state = BACK_DETACHING;
+			d->adopted = true;
+			device_connect(d);
+		} else {
+			d->state = BACK_HALF;
+		}
+		break;
+	case XenbusStateClosed:
+		d->state = BACK_CLOSED;
+		break;
+	default:
+		d->state = BACK_INITWAIT;
+		if (back_state != XenbusStateInitWait && layout_state(d, XenbusStateInitWait) < 0)
+			log_error("%s: cannot write its state", d->name);
+		break;
+	}
+	if (d->opening == OPEN_NONE)
+		device_open(d, ADOPT_PATIENCE_MS); /* hold the image, know its size */
+	if (err == -ENOENT) {
+		d->toolstack = true;
+		device_post(d, BACK_EV_FORCE);
+	} else if (!online) {
+		d->toolstack = true;
+		device_post(d, BACK_EV_DETACH);
+	} else {
+		post_bits(d, DEVICE_POST_LOOK);
+	}
+	return 0;
+}
+
+/* ----------------------------------------------------------------- leaving */
+
+static void close_reply(void *arg, int err, const struct wire_msg *m)
+{
+	post_bits(arg, DEVICE_POST_LEFT); /* whatever the answer */
+}
+
+/* The xenbus side is over: let the worker forget it, then go. */
+static void device_leave(struct device *d)
+{
+	struct worker_ask q = { .type = WIRE_CLOSE, .handle = d->handle, .deadline_ms = CLOSE_MS, .fn = close_reply, .arg = d };
+	bool known = d->opening == OPEN_DONE || d->opening == OPEN_WORKER;
+
+	d->phase = DEVICE_LEAVING;
+	device_open_cancel(d);
+	worker_forget(d->worker, d, 0);
+	d->opening = OPEN_NONE;
+	if (known && worker_ask(d->worker, &q) == 0)
+		return;
+	post_bits(d, DEVICE_POST_LEFT);
+}
+
+static void linger_over(struct loop *l, void *arg)
+{
+	struct device *d = arg;
+
+	d->linger = NULL;
+	log_info("%s: nobody removed its nodes, so we do", d->name);
+	d->toolstack = false;
+	device_left(d);
+}
+
+static bool nodes_there(struct device *d)
+{
+	struct path p;
+
+	return store_exists(d->c->store, NULL, path_join(&p, d->back.s, "synth/uuid"));
+}
+
+static void device_left(struct device *d)
+{
+	struct domain_id id;
+	bool alive = domain_alive(d->c->domains, d->domid, &id) == 1 && domain_same(&id, &d->domain);
+
+	if (d->committed && d->toolstack && alive && nodes_there(d)) {
+		if (d->phase == DEVICE_LINGERING)
+			return;
+		d->phase = DEVICE_LINGERING;
+		/* the image is free and the guest has let go: who waits need not wait for the nodes */
+		device_waits_done(d, WAIT_DETACHED, NULL);
+		if (loop_add_timer(d->c->loop, d->c->linger_s * 1000ull, linger_over, d, &d->linger) == 0)
+			return;
+		d->linger = NULL;
+	}
+	unwatch(d);
+	if (d->committed) {
+		if (layout_remove(d, !alive) == 0)
+			log_info("%s: detached", d->name);
+	}
+	device_free(d);
+}
+
+void device_domain_gone(struct device *d)
+{
+	struct fault f = { .code = FAULT_FAILED };
+
+	switch (d->phase) {
+	case DEVICE_ATTACHING:
+		fault_set(&f, FAULT_NOTFOUND, 0, "domain %u died", d->domid);
+		device_attach_failed(d, &f);
+		break;
+	case DEVICE_LIVE:
+		log_info("%s: its domain is gone", d->name);
+		d->toolstack = false;
+		device_event(d, BACK_EV_FORCE);
+		break;
+	case DEVICE_LEAVING:
+		d->toolstack = false;
+		break;
+	case DEVICE_LINGERING:
+		d->toolstack = false;
+		post_bits(d, DEVICE_POST_LEFT);
+		break;
+	}
+}
+
+/* ----------------------------------------------------------------- showing */
+
+static json_object *text_or_null(const char *s)
+{
+	return *s ? json_object_new_string(s) : NULL;
+}
+
+static const char *broken_text(const struct device *d, char buf[REASON_MAX + 128])
+{
+	uint64_t ms = worker_backoff(d->worker);
+
+	if (ms == 0 || worker_crashes(d->worker) < 2)
+		return d->broken;
+	snprintf(buf, REASON_MAX + 128, "%s (its worker died %u times; the next is not started before %llu ms)", d->broken,
+		 worker_crashes(d->worker), (unsigned long long)ms);
+	return buf;
+}
+
+json_object *device_json(struct device *d)
+{
+	bool connected = d->has_rings && (d->state == BACK_CONNECTED || d->state == BACK_DETACHING);
+	json_object *o = json_object_new_object();
+	char buf[REASON_MAX + 128];
+	pid_t pid = worker_pid(d->worker);
+
+	json_object_object_add(o, "device", json_object_new_string(d->name));
+	json_object_object_add(o, "class", json_object_new_string(d->c->class->name));
+	json_object_object_add(o, "domid", json_object_new_int64(d->domid));
+	json_object_object_add(o, "domain", text_or_null(d->domain_name));
+	json_object_object_add(o, "dev", json_object_new_string(d->dev_name));
+	json_object_object_add(o, "vdev", json_object_new_int64(d->vdev));
+	json_object_object_add(o, "state", d->committed ? json_object_new_string(xenbus_state_name(d->published)) : NULL);
+	json_object_object_add(o, "phase", json_object_new_string(device_phase_name(d)));
+	json_object_object_add(o, "frontend_state", d->committed ? json_object_new_string(xenbus_state_name(d->front_state)) : NULL);
+	json_object_object_add(o, "broken", text_or_null(broken_text(d, buf)));
+	d->c->class->show(d->spec, connected ? d->params : NULL, o);
+	json_object_object_add(o, "user_frontend", json_object_new_boolean(d->user_frontend));
+	json_object_object_add(o, "worker", pid > 0 ? json_object_new_int(pid) : NULL);
+	json_object_object_add(o, "uuid", json_object_new_string(d->uuid));
+	json_object_object_add(o, "backend", json_object_new_string(d->back.s));
+	json_object_object_add(o, "frontend", json_object_new_string(d->front.s));
+	json_object_object_add(o, "attached_s", json_object_new_int64((int64_t)((now_ns() - d->attached_ns) / 1000000000u)));
+	return o;
+}

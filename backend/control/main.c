@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * main.c - synth-blkd: options, what must be there, the loop, and the end.
+ *
+ * On SIGTERM, SIGINT and `stop` the workers finish what is in flight and quit; xenstore stays as it is, so guests
+ * wait, and the next daemon serves them again.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <json-c/json.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include "backend/block/blk-control.h"
+#include "backend/control/control.h"
+#include "common/span/span.h"
+#include "config.h"
+
+#define STOP_MS	     30000u
+#define DEFAULT_POLL_US 50u
+#define DEFAULT_QUEUES	4u
+#define DEFAULT_LINGER_S 30u
+
+struct options {
+	char rundir[256], socket[300];
+	struct class_options class;
+	uint32_t linger_s;
+};
+
+static void usage(FILE *f, const struct control_class *k)
+{
+	fprintf(f,
+		"Usage: %s [OPTION]...\n"
+		"Serve %ss to Xen guests.\n\n"
+		"  -f, --foreground      stay in the foreground (the default; there is no other way)\n"
+		"  -r, --rundir DIR      where the socket and the lock are (default: $SYNTH_RUNDIR, else " SYNTH_RUNDIR ")\n"
+		"  -s, --socket PATH     control socket (default: DIR/%s.sock)\n"
+		"  -q, --max-queues N    offer guests at most N queues a device, 1 to %u (default: %u, or the CPUs if fewer)\n"
+		"  -p, --poll-us N       let workers poll so long before they sleep, in microseconds (default: %u; 0: never)\n"
+		"      --linger SEC      after another toolstack closed a device, wait so long for it to remove the\n"
+		"                        device's nodes (default: %u)\n"
+		"  -l, --log-level L     error, warn, info or debug (default: $SYNTH_LOG, else info)\n"
+		"  -V, --version         print the version\n"
+		"  -h, --help            print this\n",
+		k->program, k->name, k->stem, WIRE_MAX_QUEUES, DEFAULT_QUEUES, DEFAULT_POLL_US, DEFAULT_LINGER_S);
+}
+
+static uint32_t default_queues(void)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return cpus >= 1 && cpus < (long)DEFAULT_QUEUES ? (uint32_t)cpus : DEFAULT_QUEUES;
+}
+
+static int set_log_level(const char *text)
+{
+	/* The workers take it from there too. */
+	static const char *const names[] = { "error", "warn", "info", "debug" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (strcmp(text, names[i]) == 0) {
+			log_level = (enum log_level)i;
+			return setenv("SYNTH_LOG", text, 1) < 0 ? -errno : 0;
+		}
+	return -EINVAL;
+}
+
+static int take_number(const char *program, const char *option, const char *text, uint32_t min, uint32_t max, uint32_t *ret)
+{
+	uint32_t n;
+
+	if (parse_str_u32(text, max, &n) < 0 || n < min) {
+		fprintf(stderr, "%s: --%s wants a number from %u to %u\n", program, option, min, max);
+		return -EINVAL;
+	}
+	*ret = n;
+	return 0;
+}
+
+/* 0 go on, > 0 done (exit 0), < 0 wrong (exit 2). */
+static int parse_options(int argc, char **argv, const struct control_class *k, struct options *o)
+{
+	static const struct option longs[] = {
+		{ "foreground", no_argument, NULL, 'f' },	 { "rundir", required_argument, NULL, 'r' },
+		{ "socket", required_argument, NULL, 's' },	 { "max-queues", required_argument, NULL, 'q' },
+		{ "poll-us", required_argument, NULL, 'p' },	 { "linger", required_argument, NULL, 'L' },
+		{ "log-level", required_argument, NULL, 'l' },	 { "version", no_argument, NULL, 'V' },
+		{ "help", no_argument, NULL, 'h' },		 { NULL, 0, NULL, 0 },
+	};
+	const char *dir = getenv("SYNTH_RUNDIR"), *sock = NULL;
+	int opt, err = 0;
+
+	while (err == 0 && (opt = getopt_long(argc, argv, "fr:s:q:p:l:Vh", longs, NULL)) != -1) {
+		switch (opt) {
+		case 'f':
+			break;
+		case 'r':
+			dir = optarg;
+			break;
+		case 's':
+			sock = optarg;
+			break;
+		case 'q':
+			err = take_number(k->program, "max-queues", optarg, 1, WIRE_MAX_QUEUES, &o->class.max_queues);
+			break;
+		case 'p':
+			err = take_number(k->program, "poll-us", optarg, 0, 10000, &o->class.poll_us);
+			break;
+		case 'L':
+			err = take_number(k->program, "linger", optarg, 0, 3600, &o->linger_s);
+			break;
+		case 'l':
+			err = set_log_level(optarg);
+			if (err < 0)
+				fprintf(stderr, "%s: --log-level wants error, warn, info or debug\n", k->program);
+			break;
+		case 'V':
+			printf("%s %s\n", k->program, PACKAGE_VERSION);
+			return 1;
+		case 'h':
+			usage(stdout, k);
+			return 1;
+		default:
+			fprintf(stderr, "Try: %s --help\n", k->program);
+			return -EINVAL;
+		}
+	}
+	if (err == 0 && optind < argc) {
+		fprintf(stderr, "%s: unexpected argument \"%s\"\nTry: %s --help\n", k->program, argv[optind], k->program);
+		err = -EINVAL;
+	}
+	if (!dir || !*dir)
+		dir = SYNTH_RUNDIR;
+	if (err == 0 && ((size_t)snprintf(o->rundir, sizeof(o->rundir), "%s", dir) >= sizeof(o->rundir) ||
+			 (size_t)(sock ? snprintf(o->socket, sizeof(o->socket), "%s", sock) :
+					 snprintf(o->socket, sizeof(o->socket), "%s/%s.sock", dir, k->stem)) >= sizeof(o->socket))) {
+		fprintf(stderr, "%s: the path of the run directory or socket is too long\n", k->program);
+		err = -EINVAL;
+	}
+	return err;
+}
+
+/* One daemon a run directory.  The descriptor is kept until the process ends. */
+static int take_lock(const struct options *o, const struct control_class *k)
+{
+	char path[300], pid[32];
+	int fd, n;
+
+	if (mkdir(o->rundir, 0755) < 0 && errno != EEXIST) {
+		log_error("cannot make the run directory %s: %s; make it, or choose another with --rundir", o->rundir, strerror(errno));
+		return -errno;
+	}
+	snprintf(path, sizeof(path), "%s/%s.lock", o->rundir, k->stem);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0) {
+		n = -errno;
+		log_error("cannot write to the run directory (%s): %s; run as root, or choose another with --rundir", path, strerror(-n));
+		return n;
+	}
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		ssize_t got = read(fd, pid, sizeof(pid) - 1);
+
+		pid[got > 0 ? got : 0] = '\0';
+		pid[strcspn(pid, "\n")] = '\0';
+		log_error("another %s runs already (pid %s, lock %s); stop it first, or choose another --rundir", k->program,
+			  *pid ? pid : "unknown", path);
+		close(fd);
+		return -EBUSY;
+	}
+	n = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
+	if (ftruncate(fd, 0) < 0 || write(fd, pid, (size_t)n) != n)
+		log_warn("cannot write %s: %s", path, strerror(errno));
+	return fd;
+}
+
+/* systemd's readiness protocol, for those who use it. */
+static void notify(const char *state)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	size_t len = path ? strlen(path) : 0;
+	int fd;
+
+	if (len == 0 || len >= sizeof(sa.sun_path) || (path[0] != '/' && path[0] != '@'))
+		return;
+	memcpy(sa.sun_path, path, len);
+	if (path[0] == '@')
+		sa.sun_path[0] = '\0';
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return;
+	if (sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&sa,
+		   (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) < 0)
+		log_debug("cannot notify the service manager: %s", strerror(errno));
+	close(fd);
+}
+
+static void stop_late(struct loop *l, void *arg)
+{
+	struct control *c = arg;
+
+	c->stop_timer = NULL;
+	log_warn("%u workers are still draining; they go on by themselves", workers_left(c));
+	loop_stop(l);
+}
+
+void control_stop(struct control *c, struct ctl_req *req)
+{
+	if (req) {
+		if (c->stop_req) {
+			ctl_ok(req, NULL);
+			return;
+		}
+		c->stop_req = req;
+	}
+	if (c->stopping)
+		return;
+	c->stopping = true;
+	log_info("stopping: %u workers drain", workers_left(c));
+	notify("STOPPING=1");
+	workers_quit(c);
+	if (workers_left(c) == 0)
+		loop_stop(c->loop);
+	else if (loop_add_timer(c->loop, STOP_MS, stop_late, c, &c->stop_timer) < 0)
+		loop_stop(c->loop);
+}
+
+static void on_stop_signal(struct loop *l, int sig, void *arg)
+{
+	control_stop(arg, NULL);
+}
+
+static void on_child(struct loop *l, int sig, void *arg)
+{
+	workers_reap(arg);
+}
+
+static void on_store(struct loop *l, int fd, uint32_t events, void *arg)
+{
+	struct control *c = arg;
+	int err = store_dispatch(c->store);
+
+	if (err == 0)
+		return;
+	/* xenstored cannot be restarted under its users; what is connected goes on being served. */
+	log_error("the connection to xenstore is lost (%s): connected devices are served on, nothing else works; "
+		  "restart %s when xenstored is back", strerror(-err), c->class->program);
+	c->store_lost = true;
+	loop_del_fd(c->store_watch);
+	c->store_watch = NULL;
+}
+
+static int open_store(struct control *c)
+{
+	int err = store_open(&c->store);
+
+	if (err < 0) {
+		log_error("cannot connect to xenstore: %s; is xenstored running, and are we root?", strerror(-err));
+		return err;
+	}
+	if (store_read_u32(c->store, NULL, "domid", UINT16_MAX, &c->back_domid) < 0)
+		c->back_domid = 0;
+	err = domains_open(c->store, &c->domains);
+	if (err == 0)
+		err = loop_add_fd(c->loop, store_fd(c->store), EPOLLIN, on_store, c, &c->store_watch);
+	return err;
+}
+
+static void name_instance(struct control *c)
+{
+	char boot[40] = "unknown";
+	FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+
+	if (f) {
+		if (!fgets(boot, sizeof(boot), f))
+			strcpy(boot, "unknown");
+		boot[strcspn(boot, "\n")] = '\0';
+		fclose(f);
+	}
+	snprintf(c->instance, sizeof(c->instance), "%s:%d", boot, (int)getpid());
+}
+
+/* Each queue being connected takes a descriptor or two; the workers set their own limit. */
+static void raise_nofile(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < r.rlim_max) {
+		r.rlim_cur = r.rlim_max;
+		if (setrlimit(RLIMIT_NOFILE, &r) < 0)
+			log_debug("cannot raise the limit of open files");
+	}
+}
+
+static int control_start(struct control *c, const struct options *o)
+{
+	int err;
+
+	err = loop_new(&c->loop);
+	if (err == 0)
+		err = loop_add_signal(c->loop, SIGCHLD, on_child, c);
+	if (err == 0)
+		err = loop_add_signal(c->loop, SIGTERM, on_stop_signal, c);
+	if (err == 0)
+		err = loop_add_signal(c->loop, SIGINT, on_stop_signal, c);
+	if (err < 0) {
+		log_error("cannot set up: %s", strerror(-err));
+		return err;
+	}
+	err = open_store(c);
+	if (err < 0)
+		return err;
+	err = jobs_new(c->loop, &c->jobs);
+	if (err == 0)
+		err = discover_start(c);
+	if (err < 0) {
+		log_error("cannot set up: %s", strerror(-err));
+		return err;
+	}
+	/* Last: who reaches the socket finds everything there. */
+	err = ctl_open(c->loop, o->socket, cmd_run, c, &c->ctl);
+	if (err < 0)
+		log_error("cannot listen on %s: %s; choose another with --socket", o->socket, strerror(-err));
+	return err;
+}
+
+static void control_end(struct control *c)
+{
+	struct fault f = { .code = FAULT_FAILED };
+	struct device *d;
+
+	/* Nothing is taken out of xenstore; devices are forgotten, not detached. */
+	jobs_free(c->jobs);
+	c->jobs = NULL;
+	fault_set(&f, FAULT_FAILED, 0, "%s is stopping", c->class->program);
+	list_for_each (d, &c->devices, link)
+		device_waits_done(d, WAIT_DETACHED, &f);
+	while (!list_empty(&c->devices))
+		device_free(list_entry(c->devices.next, struct device, link));
+	workers_free(c);
+	if (c->stop_req)
+		ctl_ok(c->stop_req, NULL);
+	ctl_close(c->ctl);
+	domains_close(c->domains);
+	loop_del_fd(c->store_watch);
+	store_close(c->store);
+	loop_del_timer(c->stop_timer);
+	loop_free(c->loop);
+}
+
+int main(int argc, char **argv)
+{
+	struct control c = { .class = &block_control_class, .started_ns = now_ns() };
+	struct options o = { .class = { .max_queues = default_queues(), .poll_us = DEFAULT_POLL_US }, .linger_s = DEFAULT_LINGER_S };
+	int err, lock;
+
+	log_init(c.class->program);
+	err = parse_options(argc, argv, c.class, &o);
+	if (err != 0)
+		return err > 0 ? 0 : 2;
+	c.opt = o.class;
+	c.linger_s = o.linger_s;
+	list_init(&c.devices);
+	list_init(&c.workers);
+	list_init(&c.posted);
+	signal(SIGPIPE, SIG_IGN);
+	raise_nofile();
+	name_instance(&c);
+	lock = take_lock(&o, c.class);
+	if (lock < 0)
+		return 1;
+	err = control_start(&c, &o);
+	if (err == 0) {
+		log_info("ready, listening on %s", o.socket);
+		notify("READY=1");
+		err = loop_run(c.loop);
+	}
+	control_end(&c);
+	close(lock);
+	return err < 0 ? 1 : 0;
+}
