@@ -7,6 +7,7 @@ noinst_LTLIBRARIES += frontend/libsynth-blkfront-pure.la frontend/libsynth-blkfr
 # What decides about a back end's bytes: a fuzzer links it alone.
 frontend_libsynth_blkfront_pure_la_SOURCES = \
 	frontend/block/blk-rsp.h frontend/block/blk-rsp.c \
+	frontend/block/blk-verify.h frontend/block/blk-verify.c \
 	frontend/block/vdev.h frontend/block/vdev.c
 
 frontend_libsynth_blkfront_la_SOURCES = \
@@ -19,8 +20,7 @@ frontend_libsynth_blkfront_la_LIBADD = frontend/libsynth-blkfront-pure.la common
 bin_PROGRAMS += frontend/synth-blkfront
 frontend_synth_blkfront_SOURCES = \
 	frontend/block/synth-blkfront.h frontend/block/synth-blkfront.c \
-	frontend/block/blk-io.c frontend/block/blk-copy.c \
-	frontend/block/blk-verify.h frontend/block/blk-verify.c
+	frontend/block/blk-io.c frontend/block/blk-copy.c
 frontend_synth_blkfront_CPPFLAGS = $(frontend_cppflags) $(JSONC_CFLAGS)
 frontend_synth_blkfront_LDADD = frontend/libsynth-blkfront.la $(XEN_LIBS) $(JSONC_LIBS) -lpthread
 
@@ -34,3 +34,13 @@ frontend_nbdkit_synth_plugin_la_CPPFLAGS = $(frontend_cppflags) $(NBDKIT_CFLAGS)
 frontend_nbdkit_synth_plugin_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared
 frontend_nbdkit_synth_plugin_la_LIBADD = frontend/libsynth-blkfront.la $(XEN_LIBS) -lpthread
 endif
+
+if HAVE_CMOCKA
+frontend_tests = frontend/block/test-blk-rsp frontend/block/test-vdev
+check_PROGRAMS += $(frontend_tests)
+TESTS += $(frontend_tests)
+frontend_block_test_blk_rsp_LDADD = frontend/libsynth-blkfront-pure.la common/libsynth-pure.la $(CMOCKA_LIBS)
+frontend_block_test_vdev_LDADD = frontend/libsynth-blkfront-pure.la common/libsynth-pure.la $(CMOCKA_LIBS)
+endif
+
+include tests/frontend/local.mk
