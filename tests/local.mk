@@ -5,5 +5,6 @@ T_LOG_COMPILER = bash
 T_LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
 EXTRA_DIST += tests/README.md tests/lib/world.sh
 
+include tests/conform/local.mk
 include tests/hostile/local.mk
 include tests/block/local.mk

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* domain.c: which domains there are, their end, and a domain number that is used again. Needs --toolstack. */
+#define __XEN_TOOLS__ 1
+#include <xenctrl.h>
+
+#include "tests/conform/conform.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define OTHER 40U
+
+static xc_interface *xc(void)
+{
+	static xc_interface *x;
+	if (!x)
+		x = xc_interface_open(NULL, NULL, 0);
+	CHECK(x);
+	return x;
+}
+
+enum life { NONE, DYING, ALIVE };
+
+static enum life life(uint32_t domid)
+{
+	xc_dominfo_t info;
+	int n = xc_domain_getinfo(xc(), domid, 1, &info);
+	CHECK(n >= 0);
+	if (n != 1 || info.domid != domid)
+		return NONE;
+	return info.dying ? DYING : ALIVE;
+}
+
+static void tool(const char *verb, uint32_t domid)
+{
+	char cmd[512];
+	if (!toolstack)
+		skip("no --toolstack given");
+	fflush(stdout);
+	snprintf(cmd, sizeof(cmd), "%s %s %u", toolstack, verb, domid);
+	CHECK_EQ(system(cmd), 0);
+}
+
+/* A second domain with its agent, which ask() then means; what an earlier test left of it goes first. */
+static void other_domain(void)
+{
+	if (toolstack && life(OTHER) == ALIVE)
+		tool("destroy", OTHER);
+	for (int i = 0; toolstack && life(OTHER) != NONE && i < 2000; i++)
+		nap_ms(1);
+	tool("create", OTHER);
+	tool("agent", OTHER);
+	CHECK(agent_wait(OTHER, 5000));
+	guest = OTHER;
+	ask("reset");
+}
+
+static bool in_list(uint32_t domid)
+{
+	static xc_domaininfo_t info[1024];
+	int n = xc_domain_getinfolist(xc(), 0, 1024, info);
+	CHECK(n > 0);
+	for (int i = 0; i < n; i++)
+		if (info[i].domain == domid)
+			return true;
+	return false;
+}
+
+static void dom0_and_the_guest_are_listed_and_others_not(void)
+{
+	CHECK_EQ(life(0), ALIVE);
+	CHECK_EQ(life(guest), ALIVE);
+	CHECK_EQ(life(32000), NONE);
+	CHECK(in_list(0) && in_list(guest) && !in_list(32000));
+}
+
+static void getinfo_starts_at_the_next_domain(void)
+{
+	xc_dominfo_t info[1024];
+	CHECK(guest > 1);
+	CHECK(xc_domain_getinfo(xc(), 1, 1, info) == 1 && info[0].domid > 0 && info[0].domid <= guest);
+}
+
+static bool watch_fires(struct xs_handle *xs, const char *token)
+{
+	unsigned n;
+	for (int i = 0; i < 100; i++) {
+		struct pollfd p = { .fd = xs_fileno(xs), .events = POLLIN };
+		if (poll(&p, 1, 50) != 1)
+			continue;
+		char **v = xs_read_watch(xs, &n);
+		bool is = v && !strcmp(v[XS_WATCH_TOKEN], token);
+		free(v);
+		if (is)
+			return true;
+	}
+	return false;
+}
+
+static void creation_and_destruction_fire_xenstores_watches(void)
+{
+	struct xs_handle *xs = xs_open(0);
+	other_domain();
+	tool("destroy", OTHER);
+	EVENTUALLY(life(OTHER) == NONE);
+	CHECK(xs_watch(xs, "@introduceDomain", "intro"));
+	CHECK(watch_fires(xs, "intro")); /* a watch fires when it is made */
+	CHECK(xs_watch(xs, "@releaseDomain", "release"));
+	CHECK(watch_fires(xs, "release"));
+	tool("create", OTHER);
+	CHECK(watch_fires(xs, "intro"));
+	tool("destroy", OTHER);
+	CHECK(watch_fires(xs, "release"));
+}
+
+static void a_dead_domains_port_leaves_ours_unbound(void)
+{
+	other_domain();
+	struct channel c = channel_open();
+	tool("destroy", OTHER);
+	CHECK_EQ(xenevtchn_notify(c.e, (evtchn_port_t)c.port), 0);
+	xenevtchn_handle *e = xenevtchn_open(NULL, 0);
+	CHECK(xenevtchn_bind_interdomain(e, OTHER, (evtchn_port_t)c.guest_port) == -1);
+	CHECK_EQ(xenevtchn_unbind(c.e, (evtchn_port_t)c.port), 0);
+}
+
+static void a_mapped_page_keeps_a_dead_domain_dying(void)
+{
+	other_domain();
+	xengnttab_handle *g = xengnttab_open(NULL, 0);
+	uint32_t ref = (uint32_t)ask("share 0 0 1 1");
+	ask("poke 0 0 91");
+	uint8_t *p = xengnttab_map_grant_ref(g, OTHER, ref, PROT_READ | PROT_WRITE);
+	CHECK(p);
+	tool("destroy", OTHER);
+	EVENTUALLY(life(OTHER) == DYING);
+	CHECK_EQ(*p, 91);
+	CHECK(!xengnttab_map_grant_ref(g, OTHER, ref, PROT_READ));
+	CHECK_EQ(xengnttab_unmap(g, p, 1), 0);
+	EVENTUALLY(life(OTHER) == NONE);
+}
+
+static void a_reused_domain_number_is_a_new_domain(void)
+{
+	xengnttab_grant_copy_segment_t s = { .len = 1, .flags = GNTCOPY_source_gref };
+	uint8_t x = 0;
+	xengnttab_handle *g = xengnttab_open(NULL, 0);
+	xenevtchn_handle *e = xenevtchn_open(NULL, 0);
+	other_domain();
+	ask("open 0");
+	long gp = ask("unbound 0 0");
+	int port = xenevtchn_bind_interdomain(e, OTHER, (evtchn_port_t)gp);
+	CHECK(port > 0);
+	uint32_t ref = (uint32_t)ask("share 0 0 1 1");
+	ask("poke 0 0 1");
+	s.dest.virt = &x;
+	s.source.foreign.ref = ref;
+	s.source.foreign.domid = OTHER;
+	CHECK_EQ(xengnttab_grant_copy(g, 1, &s), 0);
+	CHECK_EQ(s.status, GNTST_okay);
+	tool("destroy", OTHER);
+	EVENTUALLY(life(OTHER) == NONE);
+	CHECK_EQ(xengnttab_grant_copy(g, 1, &s), 0);
+	CHECK_EQ(s.status, GNTST_bad_domain);
+	other_domain();
+	CHECK_EQ(xengnttab_grant_copy(g, 1, &s), 0);
+	CHECK(s.status < 0); /* the old grants are void */
+	CHECK_EQ(xenevtchn_notify(e, (evtchn_port_t)port), 0); /* the old port leads nowhere */
+	ref = (uint32_t)ask("share 0 0 1 1");
+	ask("poke 0 0 2");
+	s.source.foreign.ref = ref;
+	CHECK_EQ(xengnttab_grant_copy(g, 1, &s), 0);
+	CHECK_EQ(s.status, GNTST_okay);
+	CHECK_EQ(x, 2);
+	struct channel c = channel_open();
+	ask("notify 0 %d", c.guest_port);
+	CHECK_EQ(event_within(c.e, 1000), c.port);
+	tool("destroy", OTHER);
+}
+
+#define T(fn) { #fn, fn }
+const struct test domain_tests[] = {
+	T(dom0_and_the_guest_are_listed_and_others_not),
+	T(getinfo_starts_at_the_next_domain),
+	T(creation_and_destruction_fire_xenstores_watches),
+	T(a_dead_domains_port_leaves_ours_unbound),
+	T(a_mapped_page_keeps_a_dead_domain_dying),
+	T(a_reused_domain_number_is_a_new_domain),
+	{ NULL, NULL },
+};
