@@ -129,8 +129,10 @@ void blk_data_copy(struct blk_data *d)
 	if (grant_copy(d->grant, d->domid, d->copies, nr) == 0)
 		return;
 	for (uint32_t i = 0; i < nr; i++)
-		if (d->copies[i].status)
+		if (d->copies[i].status) {
+			d->owner[i]->copy_failed = true;
 			blk_slot_fail(d->owner[i], d->copies[i].status);
+		}
 }
 
 int blk_data_indirect(struct blk_data *d, uint32_t gref, void *page)

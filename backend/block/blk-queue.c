@@ -68,14 +68,19 @@ static void reap(struct blk_queue *b)
 	}
 }
 
-/* Bad for good: counted, told, answered. */
-static void reject(struct blk_queue *b, struct blk_slot *s, int err)
+/* The guest's mistake: counted and told. */
+static void blame(struct blk_queue *b, const struct blk_slot *s, int err)
 {
 	STAT_ADD(b->stats.bad, 1);
 	device_log_guest(b->q->dev, LOG_LVL_WARN,
 			 "%s: bad request: op %u%s, sector %llu, %llu sectors, %u segments: %s", b->q->dev->name,
 			 s->req.op, s->req.indirect ? " (indirect)" : "", (unsigned long long)s->req.sector,
 			 (unsigned long long)s->req.nr_sectors, s->req.nr_segs, strerror(-err));
+}
+
+static void reject(struct blk_queue *b, struct blk_slot *s, int err)
+{
+	blame(b, s, err);
 	blk_slot_fail(s, err);
 	s->req.nr_segs = 0; /* its segments are not to be trusted; it holds no page */
 	done(b, s);
@@ -153,8 +158,6 @@ static uint32_t take_batch(struct blk_queue *b, uint32_t pending, uint64_t now)
 	blk_data_copy(&b->data);
 	for (s = first; s; s = next) {
 		next = s->next;
-		if (unlikely(s->err))
-			STAT_ADD(b->stats.bad, 1);
 		advance(b, s); /* or done, when its copy failed */
 	}
 	return nr;
@@ -200,6 +203,8 @@ static uint32_t respond(struct blk_queue *b)
 		struct blk_rsp rsp;
 
 		next = s->next;
+		if (unlikely(s->copy_failed))
+			blame(b, s, s->err);
 		if (s->has_pages)
 			blk_data_put(&b->data, s);
 		account(b, s, b->q->now);

@@ -37,6 +37,7 @@ struct blk_slot {
 	uint8_t step;	    /* how far a flush or barrier has come */
 	bool has_pages;	    /* segs' pages are held */
 	bool bounced;	    /* some of them are bounce pages */
+	bool copy_failed;   /* a grant of it was no good */
 	int32_t err;	    /* the first error sticks (XSA-365) */
 	struct blk_slot *next; /* batch list */
 	struct blk_seg *segs;  /* nr_segs: req.seg or big_segs */

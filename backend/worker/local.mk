@@ -10,3 +10,10 @@ backend_synth_blkd_worker_SOURCES = \
 	backend/worker/device.h backend/worker/device.c backend/worker/queue.c \
 	backend/worker/poll.h backend/worker/poll.c
 backend_synth_blkd_worker_LDADD = backend/libblk.la backend/libwire.la common/libsynth-common.la $(XEN_LIBS) -lpthread
+
+if HAVE_CMOCKA
+check_PROGRAMS += backend/worker/test-worker
+backend_worker_test_worker_SOURCES = backend/worker/test-worker.c
+backend_worker_test_worker_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+backend_worker_test_worker_LDADD = backend/libblk-pure.la backend/libwire.la common/libsynth-common.la $(XEN_LIBS) $(CMOCKA_LIBS)
+endif
