@@ -72,7 +72,8 @@ static void add_copy(struct blk_data *d, struct blk_slot *s, uint32_t i, bool to
 int blk_data_get(struct blk_data *d, struct blk_slot *s)
 {
 	bool in = s->req.kind != BLK_READ;
-	uint32_t nr = s->req.nr_segs;
+	uint32_t nr = s->req.nr_segs, nr_iov = 0;
+	struct iovec *last = NULL;
 
 	for (uint32_t i = 0; i < nr; i++) {
 		const struct blk_seg *g = &s->segs[i];
@@ -93,7 +94,13 @@ int blk_data_get(struct blk_data *d, struct blk_slot *s)
 			return -EAGAIN;
 		}
 		s->has_pages = true;
-		s->iov[i] = (struct iovec){ (char *)page + g->first * SECTOR_BYTES, seg_bytes(g) };
+		page = (char *)page + g->first * SECTOR_BYTES;
+		if (last && (char *)last->iov_base + last->iov_len == page) {
+			last->iov_len += seg_bytes(g); /* bounce pages are often neighbours */
+		} else {
+			last = &s->iov[nr_iov++];
+			*last = (struct iovec){ page, seg_bytes(g) };
+		}
 	}
 	d->cache_hits += nr;
 	if (s->bounced) {
@@ -106,7 +113,7 @@ int blk_data_get(struct blk_data *d, struct blk_slot *s)
 		}
 	}
 	s->io.iov = s->iov;
-	s->io.nr_iov = nr;
+	s->io.nr_iov = nr_iov;
 	return 0;
 }
 
@@ -152,7 +159,8 @@ int blk_data_indirect(struct blk_data *d, uint32_t gref, void *page)
 
 void blk_data_put(struct blk_data *d, struct blk_slot *s)
 {
-	for (uint32_t i = 0; i < s->req.nr_segs; i++) {
+	/* Backwards, so that the stack of bounce pages hands out neighbours in order again. */
+	for (uint32_t i = s->req.nr_segs; i-- > 0;) {
 		if (s->pages[i] == BLK_PAGE_CACHE)
 			grant_cache_put(d->cache, s->segs[i].gref);
 		else

@@ -12,5 +12,22 @@ backend_libblk_la_SOURCES = \
 	backend/block/blk-data.h backend/block/blk-data.c \
 	backend/block/store.h backend/block/store-null.c \
 	backend/block/store-file.h backend/block/store-file.c backend/block/store-inline.c \
-	backend/block/store-window.h backend/block/store-window.c backend/block/store-pool.c
+	backend/block/store-window.h backend/block/store-window.c backend/block/store-pool.c \
+	backend/block/store-mailbox.c
 backend_libblk_la_LIBADD = backend/libblk-pure.la
+backend_libblk_la_CPPFLAGS = $(AM_CPPFLAGS)
+if HAVE_LIBURING
+backend_libblk_la_SOURCES += backend/block/store-uring.c
+backend_libblk_la_CPPFLAGS += $(LIBURING_CFLAGS)
+backend_libblk_la_LIBADD += $(LIBURING_LIBS)
+endif
+
+# Loaded by workers that have an NBD disk; libnbd's memory stays out of the others.  What it needs of the worker
+# (mailbox, log, clock) it finds in the program, which exports its symbols.
+if HAVE_LIBNBD
+pkglib_LTLIBRARIES += backend/synth-store-nbd.la
+backend_synth_store_nbd_la_SOURCES = backend/block/store-nbd.c
+backend_synth_store_nbd_la_CPPFLAGS = $(AM_CPPFLAGS) $(LIBNBD_CFLAGS)
+backend_synth_store_nbd_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -export-symbols-regex '^synth_store_nbd_open$$'
+backend_synth_store_nbd_la_LIBADD = $(LIBNBD_LIBS) -lpthread
+endif

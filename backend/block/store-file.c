@@ -8,6 +8,7 @@
  * failed flush is tried again FLUSH_TRIES times; with it the first EIO or ENOSPC is final, this flush and all later
  * ones fail ("poisoned"), since what was acknowledged may be gone.
  */
+#include "config.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -236,7 +237,7 @@ static const struct store_ops *choose_engine(struct file *f)
 
 	if (f->flags & BLK_O_MEMORY)
 		return &store_inline_ops;
-#ifdef HAVE_LIBURING_NOT_YET
+#ifdef HAVE_LIBURING
 	if (!(no && *no && *no != '0') && store_uring_usable())
 		return &store_uring_ops;
 #endif

@@ -16,7 +16,8 @@
 #include <errno.h>
 #include <liburing.h>
 #include <poll.h>
-#include <stdio.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "backend/block/store-file.h"
 #include "common/log/log.h"
@@ -117,10 +118,10 @@ static void uring_queue_free(struct store_queue *q)
 static int uring_queue_start(struct store_queue *q)
 {
 	struct uring_queue *u = uring_of(q);
-	int rc = io_uring_enable_rings(&u->ring);
 
-	if (rc < 0)
-		return rc;
+	/* By hand: liburing 2.3 declares io_uring_enable_rings() and does not export it. */
+	if (syscall(__NR_io_uring_register, u->ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0) < 0)
+		return -errno;
 	u->disabled = false;
 	return 0;
 }
@@ -289,8 +290,11 @@ static uint32_t uring_wait(struct store_queue *q, int64_t timeout_ns)
 	struct io_uring_cqe *c;
 	uint32_t woke;
 
-	if (u->disabled) /* never started: only the control fd matters */
-		return 0;
+	if (u->disabled) { /* never started: nothing is in flight, all that can come is the end */
+		struct pollfd p = { u->fds[WATCH_CONTROL], POLLIN, 0 };
+
+		return poll(&p, 1, -1) > 0 ? STORE_WOKE_CONTROL : 0;
+	}
 	look_at_cq(u);
 	if (!u->woke && !u->done.head && !mailbox_ready(&u->fq.box)) {
 		for (uint64_t i = WATCH_EVENT; i < NR_WATCHED; i++) {

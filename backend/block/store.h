@@ -37,6 +37,8 @@ struct store_io {
 	uint8_t tries; /* the store's: retries so far */
 	int32_t result; /* 0 or -errno, once reaped */
 	uint64_t done;	/* the store's: bytes so far */
+	uint32_t parts; /* the store's: pieces out */
+	void *stage;	/* the store's: contiguous stand-in for the pieces */
 	struct store_queue *queue; /* the store's: where it goes back to */
 };
 

@@ -9,6 +9,7 @@ backend_synth_blkd_worker_SOURCES = \
 	backend/worker/main.c \
 	backend/worker/device.h backend/worker/device.c backend/worker/queue.c \
 	backend/worker/poll.h backend/worker/poll.c
+backend_synth_blkd_worker_LDFLAGS = $(AM_LDFLAGS) -export-dynamic
 backend_synth_blkd_worker_LDADD = backend/libblk.la backend/libwire.la common/libsynth-common.la $(XEN_LIBS) -lpthread
 
 if HAVE_CMOCKA

@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * store-nbd.c - an NBD server as image, by libnbd; built as the module synth-store-nbd.so.
+ *
+ * One connection a disk, shared by its queues; one thread of the module's runs libnbd's state machine.  Queues'
+ * threads give commands to libnbd themselves (it locks); it sends what fits the socket at once, and the module's
+ * thread is told to look at what libnbd now waits for.  Completions run in whichever thread made libnbd progress,
+ * and go by mailbox to the queue they came from.
+ *
+ * libnbd has one buffer a command, a request has pieces: it is copied through one buffer (STAGE_MAX bytes a queue at
+ * most), since a round trip a page would cost far more than the copy; beyond that a piece is a command.  The io is
+ * done when all of its commands are.
+ *
+ * A connection that dies fails everything in flight and everything later with -EIO; nothing waits for it.
+ */
+#include <errno.h>
+#include <libnbd.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "backend/block/store-file.h"
+#include "common/log/log.h"
+
+#define HANDSHAKE_MS 10000
+#define STAGE_MAX    (8u << 20) /* bytes of copies in flight, a queue */
+#define DISCARD_MAX  (1u << 30)
+#define SILENCE_MS   30000u /* a TCP peer that acknowledges nothing for so long is dead */
+
+struct nbd {
+	struct store s;
+	struct nbd_handle *h;
+	pthread_t thread;
+	int wake_fd;
+	bool running, stop, dead; /* stop, dead: atomic */
+};
+
+struct nbd_queue {
+	struct store_queue q;
+	struct mailbox box;
+	uint64_t staged; /* bytes; the queue's thread */
+};
+
+static struct nbd *nbd_of(struct store *s)
+{
+	return container_of(s, struct nbd, s);
+}
+
+static struct nbd_queue *nbd_queue_of(struct store_queue *q)
+{
+	return container_of(q, struct nbd_queue, q);
+}
+
+static void poke(struct nbd *n)
+{
+	const uint64_t one = 1;
+	ssize_t r = write(n->wake_fd, &one, sizeof(one));
+
+	(void)r;
+}
+
+/* ------------------------------------------------------------------ commands */
+
+/* io->parts counts commands out plus one held by the submitter; io->result keeps the first error. */
+static void release(struct store_io *io)
+{
+	if (__atomic_sub_fetch(&io->parts, 1, __ATOMIC_ACQ_REL) == 0)
+		mailbox_post(&nbd_queue_of(io->queue)->box, io);
+}
+
+static void note_error(struct store_io *io, int err)
+{
+	int32_t none = 0;
+
+	__atomic_compare_exchange_n(&io->result, &none, -(err ? err : EIO), false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+}
+
+static int on_done(void *user, int *error)
+{
+	struct store_io *io = user;
+
+	if (*error)
+		note_error(io, *error);
+	release(io);
+	return 1; /* retire the command */
+}
+
+static nbd_completion_callback callback(struct store_io *io)
+{
+	__atomic_add_fetch(&io->parts, 1, __ATOMIC_RELAXED);
+	return (nbd_completion_callback){ .callback = on_done, .user_data = io };
+}
+
+/* A command that could not be given: its callback will not be called. */
+static void check(struct store_io *io, int64_t cookie)
+{
+	if (cookie >= 0)
+		return;
+	note_error(io, nbd_get_errno());
+	release(io);
+}
+
+static int64_t give(struct nbd *n, struct store_io *io, void *p, size_t bytes, uint64_t at)
+{
+	return io->op == STORE_READ ? nbd_aio_pread(n->h, p, bytes, at, callback(io), 0) :
+				      nbd_aio_pwrite(n->h, p, bytes, at, callback(io), 0);
+}
+
+static void gather(const struct store_io *io)
+{
+	char *p = io->stage;
+
+	for (uint32_t i = 0; i < io->nr_iov; p += io->iov[i++].iov_len)
+		memcpy(p, io->iov[i].iov_base, io->iov[i].iov_len);
+}
+
+static void scatter(const struct store_io *io)
+{
+	const char *p = io->stage;
+
+	for (uint32_t i = 0; i < io->nr_iov; p += io->iov[i++].iov_len)
+		memcpy(io->iov[i].iov_base, p, io->iov[i].iov_len);
+}
+
+static void move_data(struct nbd *n, struct nbd_queue *nq, struct store_io *io)
+{
+	uint64_t at = io->offset;
+
+	if (io->nr_iov > 1 && nq->staged + io->bytes <= STAGE_MAX)
+		io->stage = malloc(io->bytes);
+	if (io->stage) {
+		nq->staged += io->bytes;
+		if (io->op == STORE_WRITE)
+			gather(io);
+		check(io, give(n, io, io->stage, io->bytes, at));
+		return;
+	}
+	for (uint32_t i = 0; i < io->nr_iov; at += io->iov[i++].iov_len)
+		check(io, give(n, io, io->iov[i].iov_base, io->iov[i].iov_len, at));
+}
+
+static void nbd_submit(struct store_queue *q, struct store_io *io)
+{
+	struct nbd *n = nbd_of(q->store);
+
+	io->queue = q;
+	io->result = 0;
+	io->parts = 1;
+	io->stage = NULL;
+	if (__atomic_load_n(&n->dead, __ATOMIC_RELAXED)) {
+		note_error(io, EIO);
+	} else if (io->op == STORE_READ || io->op == STORE_WRITE) {
+		move_data(n, nbd_queue_of(q), io);
+	} else if (io->op == STORE_FLUSH) {
+		if (nbd_can_flush(n->h) > 0)
+			check(io, nbd_aio_flush(n->h, callback(io), 0));
+	} else if (io->op == STORE_DISCARD) {
+		for (uint64_t at = io->offset, end = at + io->bytes; at < end; at += DISCARD_MAX)
+			check(io, nbd_aio_trim(n->h, MIN(end - at, (uint64_t)DISCARD_MAX), at, callback(io), 0));
+	} else {
+		note_error(io, EOPNOTSUPP);
+	}
+	release(io);
+}
+
+static void nbd_kick(struct store_queue *q)
+{
+	poke(nbd_of(q->store));
+}
+
+static struct store_io *nbd_reap(struct store_queue *q)
+{
+	struct nbd_queue *nq = nbd_queue_of(q);
+	struct store_io *l = mailbox_take(&nq->box);
+
+	for (struct store_io *io = l; io; io = io->next) {
+		if (!io->stage)
+			continue;
+		if (io->op == STORE_READ && !io->result)
+			scatter(io);
+		free(io->stage);
+		io->stage = NULL;
+		nq->staged -= io->bytes;
+	}
+	return l;
+}
+
+static bool nbd_ready(const struct store_queue *q)
+{
+	return mailbox_ready(&container_of(q, const struct nbd_queue, q)->box);
+}
+
+/* ------------------------------------------------------------------ the module's thread */
+
+static void progress(struct nbd *n)
+{
+	unsigned int dir = nbd_aio_get_direction(n->h);
+	struct pollfd p[2] = {
+		{ .fd = nbd_aio_get_fd(n->h) },
+		{ .fd = n->wake_fd, .events = POLLIN },
+	};
+	uint64_t v;
+
+	if (dir & LIBNBD_AIO_DIRECTION_READ)
+		p[0].events |= POLLIN;
+	if (dir & LIBNBD_AIO_DIRECTION_WRITE)
+		p[0].events |= POLLOUT;
+	if (poll(p, 2, -1) < 0)
+		return;
+	if (p[1].revents && read(n->wake_fd, &v, sizeof(v)) < 0)
+		return;
+	/* A queue's thread may have moved the state machine meanwhile: ask again what it wants. */
+	dir = nbd_aio_get_direction(n->h);
+	if ((p[0].revents & (POLLIN | POLLHUP | POLLERR)) && (dir & LIBNBD_AIO_DIRECTION_READ))
+		(void)nbd_aio_notify_read(n->h);
+	else if ((p[0].revents & (POLLOUT | POLLHUP | POLLERR)) && (dir & LIBNBD_AIO_DIRECTION_WRITE))
+		(void)nbd_aio_notify_write(n->h);
+}
+
+static void *nbd_thread(void *arg)
+{
+	struct nbd *n = arg;
+
+	while (!__atomic_load_n(&n->stop, __ATOMIC_RELAXED)) {
+		if (nbd_aio_is_dead(n->h) > 0 || nbd_aio_is_closed(n->h) > 0) {
+			/* libnbd has failed what was in flight; from now on submit() fails the rest. */
+			struct pollfd p = { n->wake_fd, POLLIN, 0 };
+			uint64_t v;
+
+			if (!__atomic_exchange_n(&n->dead, true, __ATOMIC_RELAXED))
+				log_error("%s: the NBD connection is lost; every request fails until the disk is attached again",
+					  n->s.name);
+			if (poll(&p, 1, -1) > 0 && read(n->wake_fd, &v, sizeof(v)) < 0)
+				continue;
+			continue;
+		}
+		progress(n);
+	}
+	return NULL;
+}
+
+/* ------------------------------------------------------------------ life */
+
+static int nbd_queue_new(struct store *s, int event_fd, int control_fd, uint32_t depth, struct store_queue **ret)
+{
+	struct nbd_queue *nq = calloc(1, sizeof(*nq));
+	int rc = nq ? mailbox_init(&nq->box) : -ENOMEM;
+
+	if (rc) {
+		free(nq);
+		return rc;
+	}
+	nq->q = (struct store_queue){ s, nq->box.fd };
+	*ret = &nq->q;
+	return 0;
+}
+
+static void nbd_queue_free(struct store_queue *q)
+{
+	mailbox_fini(&nbd_queue_of(q)->box);
+	free(nbd_queue_of(q));
+}
+
+static int nbd_resize(struct store *s, struct blk_info *ret)
+{
+	*ret = s->info; /* an export's size is told once, at connect */
+	return 0;
+}
+
+static void nbd_store_close(struct store *s)
+{
+	struct nbd *n = nbd_of(s);
+
+	if (n->running) {
+		__atomic_store_n(&n->stop, true, __ATOMIC_RELAXED);
+		poke(n);
+		pthread_join(n->thread, NULL);
+	}
+	nbd_close(n->h);
+	if (n->wake_fd >= 0)
+		close(n->wake_fd);
+	free(n);
+}
+
+static const struct store_ops nbd_ops = {
+	.name = "nbd",
+	.batch = 32,
+	.queue_new = nbd_queue_new,
+	.queue_free = nbd_queue_free,
+	.submit = nbd_submit,
+	.kick = nbd_kick,
+	.reap = nbd_reap,
+	.ready = nbd_ready,
+	.resize = nbd_resize,
+	.close = nbd_store_close,
+};
+
+/* A TCP peer that vanished without a word.  Other sockets do not know these options, and need not. */
+static void notice_death(int fd)
+{
+	const unsigned int ms = SILENCE_MS;
+	const int on = 1, idle_s = SILENCE_MS / 2000, every_s = 5;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &every_s, sizeof(every_s));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
+}
+
+/* The server has HANDSHAKE_MS: the control plane's other messages wait behind this. */
+static int handshake(struct nbd *n, int fd)
+{
+	uint64_t end = now_ns() + HANDSHAKE_MS * 1000000ull;
+
+	notice_death(fd);
+	if (nbd_aio_connect_socket(n->h, fd) < 0)
+		return -(nbd_get_errno() ? nbd_get_errno() : EIO);
+	while (nbd_aio_is_ready(n->h) == 0) {
+		uint64_t now = now_ns();
+		int rc = now < end ? nbd_poll(n->h, (int)((end - now) / 1000000 + 1)) : 0;
+
+		if (rc < 0)
+			return -(nbd_get_errno() ? nbd_get_errno() : EIO);
+		if (now >= end)
+			return -ETIMEDOUT;
+		if (nbd_aio_is_dead(n->h) > 0 || nbd_aio_is_closed(n->h) > 0)
+			return -ECONNRESET;
+	}
+	return nbd_aio_is_ready(n->h) > 0 ? 0 : -ECONNRESET;
+}
+
+static void learn(struct nbd *n, const struct blk_open *o, int64_t size)
+{
+	struct blk_info *i = &n->s.info;
+	int64_t pref = nbd_get_block_size(n->h, LIBNBD_SIZE_PREFERRED);
+
+	*i = (struct blk_info){
+		.sectors = (uint64_t)size / SECTOR_BYTES,
+		.physical_sector = pref >= (int64_t)SECTOR_BYTES && pref <= 65536 && !(pref & (pref - 1)) ? (uint32_t)pref :
+													    PAGE_BYTES,
+		.can_flush = 1, /* a server that needs none is told none, and succeeds */
+		.readonly = (o->flags & BLK_O_READONLY) || nbd_is_read_only(n->h) > 0,
+		.engine = "nbd",
+	};
+	i->can_discard = !i->readonly && (o->flags & BLK_O_DISCARD) && nbd_can_trim(n->h) > 0;
+	i->discard_granularity = i->physical_sector;
+}
+
+int synth_store_nbd_open(const struct blk_open *o, int fd, struct store **ret)
+{
+	struct nbd *n = calloc(1, sizeof(*n));
+	int64_t size;
+	int rc;
+
+	if (!n) {
+		close(fd);
+		return -ENOMEM;
+	}
+	n->s.ops = &nbd_ops;
+	snprintf(n->s.name, sizeof(n->s.name), "%s", o->name);
+	n->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	n->h = nbd_create();
+	if (!n->h || n->wake_fd < 0) {
+		close(fd);
+		nbd_store_close(&n->s);
+		return -ENOMEM;
+	}
+	if (nbd_set_export_name(n->h, o->export) < 0 || nbd_set_handshake_flags(n->h, LIBNBD_HANDSHAKE_FLAG_MASK) < 0) {
+		close(fd);
+		nbd_store_close(&n->s);
+		return -EINVAL;
+	}
+	rc = handshake(n, fd); /* the socket is libnbd's now */
+	size = rc ? -1 : nbd_get_size(n->h);
+	if (rc == 0 && size < 0)
+		rc = -EIO;
+	if (rc == 0 && nbd_get_block_size(n->h, LIBNBD_SIZE_MINIMUM) > (int64_t)SECTOR_BYTES) {
+		log_error("%s: the NBD server wants blocks of %lld bytes; 512 are needed (nbdkit: --filter=blocksize)", o->name,
+			  (long long)nbd_get_block_size(n->h, LIBNBD_SIZE_MINIMUM));
+		rc = -EOPNOTSUPP;
+	}
+	if (rc == 0) {
+		learn(n, o, size);
+		rc = -pthread_create(&n->thread, NULL, nbd_thread, n);
+	}
+	if (rc) {
+		log_error("%s: NBD: %s", o->name, nbd_get_error() ? nbd_get_error() : strerror(-rc));
+		nbd_store_close(&n->s);
+		return rc;
+	}
+	n->running = true;
+	*ret = &n->s;
+	return 0;
+}
