@@ -46,12 +46,21 @@ static void on_done(void *arg, int err)
 	c->err = err;
 }
 
-/* Until chunk @c is back: 0, its error, -EINTR. Waits for it even so: the back end owns the buffer. */
+/* Until chunk @c is back: 0 or its error. */
 static int wait_chunk(struct copy *k, struct chunk *c)
 {
+	uint64_t heard = now_ns();
+
 	while (c->busy) {
 		if (blkfront_poll(k->q) == 0)
 			blkfront_wait(k->q, 1, 0, WAIT_MS);
+		else
+			heard = now_ns();
+		/* A back end that restarts makes us wait; only who was told to stop gives up. */
+		if (!interrupted)
+			heard = now_ns();
+		else if (out_of_patience(heard))
+			blkfront_give_up(k->t.b);
 	}
 	return c->err;
 }

@@ -66,6 +66,7 @@ struct job {
 	uint64_t rng;
 	uint64_t from, bytes, next; /* its part of the region; next sequential offset in it */
 	struct io *ios, **idle, **done;
+	struct io *held; /* decided, but the ring was full */
 	uint32_t nr_idle, nr_done;
 	uint64_t budget; /* I/Os left to issue */
 
@@ -261,42 +262,65 @@ static int place_io(struct job *j, struct io *io)
 	return blkfront_xfer(j->q, &io->xfer);
 }
 
+/* Decide what @io does: 0, -EAGAIN (nothing at the moment), -ENODATA (nothing any more). */
+static int choose(struct job *j, struct io *io, bool readback)
+{
+	io->readback = readback;
+	if (readback)
+		return choose_readback(j, io) ? 0 : -ENODATA;
+	io->kind = choose_kind(j);
+	io->offset = io->bytes = 0;
+	if (io->kind == K_FLUSH)
+		return 0;
+	choose_place(j, io);
+	/* Some other place, if that one is taken; when all that we try are, later. */
+	for (int i = 0; j->busy && units_busy(j, io); i++) {
+		if (i == 16)
+			return -EAGAIN;
+		choose_place(j, io);
+	}
+	return 0;
+}
+
 /* One more I/O: 0, -EAGAIN (not now), -ENODATA (never again), or an error that ends the run. */
 static int issue(struct job *j, uint64_t now, bool readback)
 {
-	struct io *io = j->idle[j->nr_idle - 1];
+	struct io *io = j->held;
 	int err;
 
-	if (readback) {
-		if (!choose_readback(j, io))
-			return -ENODATA;
-	} else {
-		io->kind = choose_kind(j);
-		io->readback = false;
-		if (io->kind == K_FLUSH)
-			io->offset = io->bytes = 0;
-		else
-			choose_place(j, io);
-		/* Some other place, if that one is taken; when all that we try are, later. */
-		for (int i = 0; j->busy && io->bytes && units_busy(j, io); i++) {
-			if (i == 16)
-				return -EAGAIN;
-			choose_place(j, io);
-		}
+	if (!io) {
+		io = j->idle[j->nr_idle - 1];
+		err = choose(j, io, readback);
+		if (err < 0)
+			return err;
+		if (j->busy && io->bytes)
+			verify_prepare(j, io);
+		j->held = io;
+		j->nr_idle--;
 	}
 	io->start = now;
-	if (j->busy && io->bytes)
-		verify_prepare(j, io);
 	err = place_io(j, io);
-	if (err == 0) {
-		j->nr_idle--;
-		return 0;
-	}
-	if (j->busy && io->bytes)
-		memset(j->busy + (io->offset - j->from) / VERIFY_UNIT, 0, io->bytes / VERIFY_UNIT);
-	if (err == -EAGAIN && readback)
-		j->cursor = (io->offset - j->from) / VERIFY_UNIT;
+	if (err == 0)
+		j->held = NULL;
 	return err;
+}
+
+/* What was decided and not placed is not done: the disk holds what it held. */
+static void forget_held(struct job *j)
+{
+	struct io *io = j->held;
+
+	if (!io)
+		return;
+	if (j->busy && io->bytes) {
+		uint64_t first = (io->offset - j->from) / VERIFY_UNIT, n = io->bytes / VERIFY_UNIT;
+
+		memset(j->busy + first, 0, n);
+		if (writes(io->kind))
+			memset(j->seq + first, 0, n * sizeof(*j->seq));
+	}
+	j->held = NULL;
+	j->idle[j->nr_idle++] = io;
 }
 
 /* Account what the poll brought. */
@@ -343,13 +367,13 @@ static uint64_t allowed(const struct job *j, uint64_t start, uint64_t now)
 static void run_phase(struct job *j, uint64_t start, uint64_t end, bool readback)
 {
 	const struct plan *p = j->plan;
-	uint64_t now = now_ns(), issued = 0;
+	uint64_t now = now_ns(), issued = 0, heard = now;
 	bool over = false;
 	int err = 0;
 
 	for (;;) {
 		over = over || halt || interrupted || now >= end || (!readback && issued >= j->budget);
-		while (!over && j->nr_idle && (readback || (issued < j->budget && issued < allowed(j, start, now)))) {
+		while (!over && (j->nr_idle || j->held) && (readback || (issued < j->budget && issued < allowed(j, start, now)))) {
 			err = issue(j, now, readback);
 			if (err == -EAGAIN)
 				break;
@@ -359,6 +383,8 @@ static void run_phase(struct job *j, uint64_t start, uint64_t end, bool readback
 			}
 			issued++;
 		}
+		if (over)
+			forget_held(j);
 		if (over && j->nr_idle == p->depth)
 			break;
 		blkfront_kick(j->q);
@@ -370,6 +396,10 @@ static void run_phase(struct job *j, uint64_t start, uint64_t end, bool readback
 			blkfront_poll(j->q);
 		}
 		now = now_ns();
+		if (j->nr_done || !over)
+			heard = now;
+		else if (out_of_patience(heard) && blkfront_status(j->target->b) != -ETIMEDOUT)
+			blkfront_give_up(j->target->b);
 		account(j, now);
 	}
 	j->issued += issued;

@@ -100,6 +100,11 @@ static bool set_status(struct blkfront *b, int err)
 	return true;
 }
 
+void blkfront_give_up(struct blkfront *b)
+{
+	set_status(b, -ETIMEDOUT);
+}
+
 /* -ESHUTDOWN still completes what is in flight. */
 static bool is_dead(const struct blkfront *b)
 {
@@ -239,13 +244,15 @@ static int read_info(struct front *f, struct blkfront *b)
 	int err;
 
 	err = store_read_u64(f->store, NULL, path_join(&p, f->dev.back, "sectors"), UINT64_MAX / SECTOR_BYTES, &n);
-	if (err < 0)
-		return err;
-	atomic_store(&b->sectors, n);
 	i->sector_size = read_node(f, "sector-size", SECTOR_BYTES);
 	/* A power of two that a page holds whole. */
-	if (i->sector_size < SECTOR_BYTES || i->sector_size > PAGE_BYTES || i->sector_size & (i->sector_size - 1))
+	if (err < 0 || i->sector_size < SECTOR_BYTES || i->sector_size > PAGE_BYTES ||
+	    i->sector_size & (i->sector_size - 1)) {
+		log_error("%s: the back end's %s is missing or makes no sense", f->dev.dir,
+			  err < 0 ? "sectors" : "sector-size");
 		return -EPROTO;
+	}
+	atomic_store(&b->sectors, n);
 	i->physical_sector = read_node(f, "physical-sector-size", i->sector_size);
 	i->readonly = flags & VDISK_READONLY;
 	i->cdrom = flags & VDISK_CDROM;

@@ -68,8 +68,12 @@ int blkfront_close(struct blkfront *b, uint32_t ms); /* NULL ok */
 
 const struct blkfront_info *blkfront_info(const struct blkfront *b);
 uint64_t blkfront_sectors(const struct blkfront *b); /* 512 bytes each; may change at any time (resize) */
-/* 0; -ESHUTDOWN: the back end is closing, new I/O is refused; -ENODEV: it has gone; -EIO: it broke the protocol. */
+/* 0; -ESHUTDOWN: the back end is closing, new I/O is refused; -ENODEV: it has gone; -EIO: it broke the protocol;
+ * -ETIMEDOUT: our user gave up. */
 int blkfront_status(const struct blkfront *b);
+/* Wait no longer for what is in flight: all fails with -ETIMEDOUT, on every queue, and only closing is left.  Whether
+ * writes among it reach the disk is not known. */
+void blkfront_give_up(struct blkfront *b);
 /* Control thread, when store_fd() is readable. */
 int blkfront_dispatch(struct blkfront *b);
 /* Or leave that to a thread of the library's, until blkfront_close(); the xenstore connection is its own meanwhile. */

@@ -160,6 +160,9 @@ int target_open(struct target *t, const struct blkfront_config *c)
 		return complain(EXIT_NOTFOUND, NEXT_STATE, "cannot open %s: it has no back end", t->name);
 	case -ECONNREFUSED:
 		return complain(EXIT_FAILED, "see the back end's log", "cannot open %s: the back end refused", t->name);
+	case -EPROTO:
+		return complain(EXIT_FAILED, "see what it publishes: " PROGRAM " info",
+				"cannot open %s: the back end's offer makes no sense", t->name);
 	case -ETIMEDOUT:
 		why = t->dev.back[0] ? xenbus_state_name(front_read_state(t->store, t->dev.back)) : "gone";
 		return complain(EXIT_TIMEOUT, "is the back end's daemon running? `synthctl status` on the host",

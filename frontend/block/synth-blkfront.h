@@ -40,6 +40,13 @@ int target_close(struct target *t, int code);
 /* Set by SIGINT and SIGTERM: stop cleanly. */
 extern _Atomic bool interrupted;
 void catch_signals(void);
+/* How long in ms a back end may be silent before we give up, when all that is left is to wait for answers. */
+#define PATIENCE_MS	    30000u
+#define PATIENCE_SIGNAL_MS 3000u
+static inline bool out_of_patience(uint64_t since_ns)
+{
+	return now_ns() - since_ns > (interrupted ? PATIENCE_SIGNAL_MS : PATIENCE_MS) * (uint64_t)1000000;
+}
 
 /* Options' values: 0, or an exit status with the reason told. */
 int opt_size(const char *name, const char *text, uint64_t *ret);

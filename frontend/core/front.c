@@ -444,7 +444,7 @@ int front_connect(struct front *f, uint32_t ms)
 		if (f->err < 0)
 			err = f->err;
 		else if (f->state == FRONT_DEAD)
-			err = -ENODEV;
+			err = f->back_state == XenbusStateUnknown ? -ENODEV : -ECONNREFUSED;
 		else if (f->state == FRONT_CLOSING || f->state == FRONT_CLOSED)
 			err = -ECONNREFUSED;
 		else if (f->state != FRONT_CONNECTED && !f->changed)

@@ -99,7 +99,8 @@ struct front {
  */
 int front_open(struct store *s, const struct front_dev *dev, const struct front_class *class, void *arg,
 	       struct front **ret) __must_check;
-/* Reset what a crashed predecessor left, connect.  -ETIMEDOUT after @ms: f->back_state tells how far it got. */
+/* Reset what a crashed predecessor left, connect.  -ETIMEDOUT after @ms, -ENODEV: the back end went away,
+ * -ECONNREFUSED: it closed instead of connecting, or what a callback of the class said. */
 int front_connect(struct front *f, uint32_t ms) __must_check;
 /* After store_fd() became readable.  0, or -errno when xenstore is lost. */
 int front_dispatch(struct front *f);

@@ -56,7 +56,7 @@ struct back {
 	struct path front, back;
 	uint32_t state;
 	bool connected, sinned;
-	struct blkif_request last;
+	bool halted; /* the ring stays as the sin left it */
 	uint32_t rnd;
 };
 
@@ -214,7 +214,9 @@ static void push(struct back *b)
 
 static void force(struct back *b, uint32_t word, uint32_t value)
 {
+	push(b);
 	__atomic_store_n(&b->raw[word], value, __ATOMIC_SEQ_CST);
+	b->halted = true;
 	evtchn_notify(b->evtchn, b->port);
 }
 
@@ -273,7 +275,6 @@ static bool sin_backwards(struct back *b, const struct blkif_request *r)
 static bool sin_too_many(struct back *b, const struct blkif_request *r)
 {
 	respond(b, r->id, op_of(r), 0);
-	push(b);
 	force(b, RSP_PROD, b->ring.req_cons + 1);
 	return true;
 }
@@ -299,6 +300,7 @@ static bool sin_scribble(struct back *b, const struct blkif_request *r)
 		}
 		evtchn_notify(b->evtchn, b->port);
 	}
+	b->halted = true;
 	return true;
 }
 
@@ -431,7 +433,6 @@ static void let_go(struct back *b)
 static void connect_front(struct back *b)
 {
 	uint32_t refs[16], order = get(b, "ring-page-order", 0);
-	struct path p;
 	void *ring;
 	int port;
 
@@ -459,8 +460,8 @@ static void connect_front(struct back *b)
 	must("bind", port);
 	b->port = (uint32_t)port;
 	b->connected = true;
+	b->halted = false;
 	b->answered = 0;
-	(void)path_join(&p, b->front.s, "state");
 	set_state(b, XenbusStateConnected);
 }
 
@@ -501,17 +502,20 @@ static void serve(struct back *b)
 	struct blkif_request r;
 	int n;
 
-	while (b->connected && (n = ring_back_pending(&b->ring)) > 0) {
+	while (b->connected && !b->halted && (n = ring_back_pending(&b->ring)) > 0) {
 		while (n-- > 0) {
 			ring_back_take(&b->ring, &r);
-			if (look)
+			if (look && !b->sinned)
 				look_at_slot(b, &r);
-			if (look)
+			if (look && !b->sinned)
 				look_at_page(b, &r);
 			if (b->sin->when == AT_REQUEST && b->answered >= b->after && !b->sinned) {
 				b->sinned = true;
-				if (b->sin->request(b, &r))
+				if (b->sin->request(b, &r)) {
+					if (b->halted)
+						return;
 					continue;
+				}
 			}
 			/* Sins without an end go on: nothing is answered any more after "silent". */
 			if (b->sinned && b->sin->request == sin_silent)
@@ -541,7 +545,7 @@ static void run(struct back *b)
 		/* Only now and then a look at xenstore, else as fast as it goes. */
 		for (int i = 0; spin && b->connected && i < 100000; i++)
 			serve(b);
-		if (b->connected && !spin && ring_back_arm(&b->ring) > 0)
+		if (b->connected && !b->halted && !spin && ring_back_arm(&b->ring) > 0)
 			continue;
 		if (poll(p, 2, spin && b->connected ? 0 : 1000) <= 0)
 			continue;
