@@ -117,7 +117,8 @@ int client_open(const struct opts *o, struct client **ret, struct failure *f)
 	/* A Unix socket connects at once or says EAGAIN when the listener's queue is full: a daemon that hangs. */
 	if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&sa, sizeof(sa)) < 0) {
 		if (c->fd >= 0 && errno == EAGAIN)
-			rc = fail(f, EXIT_NO_DAEMON, "nodaemon", "synth-blkd does not answer", "its queue of connections is full",
+			rc = fail(f, EXIT_NO_DAEMON, "nodaemon", "synth-blkd does not answer",
+				  "its queue of connections is full",
 				  "look at its log; restarting it does not disturb the guests");
 		else
 			rc = fail_connect(sa.sun_path, errno, f);
@@ -155,7 +156,8 @@ struct json_object *request_new(const char *cmd)
 static int lost(struct client *c, int err, struct failure *f)
 {
 	return fail(f, EXIT_NO_DAEMON, "nodaemon", "synth-blkd went away in the middle of the request",
-		    err ? strerror(err) : "it closed the connection", "look at its log; `synthctl list` tells what was done");
+		    err ? strerror(err) : "it closed the connection",
+		    "look at its log; `synthctl list` tells what was done");
 }
 
 /* Wait for @events until @deadline. */
@@ -169,8 +171,9 @@ static int wait_for(struct client *c, short events, double deadline, struct fail
 		int n;
 
 		if (left <= 0)
-			return fail(f, EXIT_NO_DAEMON, "nodaemon", "synth-blkd does not answer", "no reply in time",
-				    "look at its log, or wait longer with --timeout; `synthctl list` tells what was done");
+			return fail(
+				f, EXIT_NO_DAEMON, "nodaemon", "synth-blkd does not answer", "no reply in time",
+				"look at its log, or wait longer with --timeout; `synthctl list` tells what was done");
 		left = fmin(left, 1e6);
 		t.tv_sec = (time_t)left;
 		t.tv_nsec = (long)((left - (double)t.tv_sec) * 1e9);
@@ -251,14 +254,15 @@ static const struct {
 	const char *code;
 	int status;
 } codes[] = {
-	{ "failed", EXIT_FAILED },   { "usage", EXIT_USAGE },		{ "notfound", EXIT_NOTFOUND },
-	{ "busy", EXIT_BUSY },	     { "timeout", EXIT_TIMEOUT },	{ "permission", EXIT_PERMISSION },
+	{ "failed", EXIT_FAILED }, { "usage", EXIT_USAGE },     { "notfound", EXIT_NOTFOUND },
+	{ "busy", EXIT_BUSY },     { "timeout", EXIT_TIMEOUT }, { "permission", EXIT_PERMISSION },
 	{ "exists", EXIT_EXISTS },
 };
 
 static int not_understood(struct failure *f)
 {
-	return fail(f, EXIT_FAILED, "failed", "synth-blkd's reply is not understood", "it breaks the protocol of version 1",
+	return fail(f, EXIT_FAILED, "failed", "synth-blkd's reply is not understood",
+		    "it breaks the protocol of version 1",
 		    "are synthctl and synth-blkd of the same version? (`synthctl version`)");
 }
 

@@ -76,12 +76,14 @@ static int attach_interrupted(const struct opts *o, const char *dom, const struc
 	char why[512], next[512];
 
 	if (!dev) {
-		complain("interrupted", "interrupted", "the disk is not attached, as far as synth-blkd says", "`synthctl list` tells");
+		complain("interrupted", "interrupted", "the disk is not attached, as far as synth-blkd says",
+			 "`synthctl list` tells");
 		return EXIT_INTERRUPTED;
 	}
-	snprintf(why, sizeof(why), "%s is attached and %s, its front end is %s", member(dev, "device"), member(dev, "state"),
-		 *member(dev, "frontend_state") ? member(dev, "frontend_state") : "not seen yet");
-	snprintf(next, sizeof(next), "leave it and it connects when the guest comes, or `synthctl detach %s`", member(dev, "device"));
+	snprintf(why, sizeof(why), "%s is attached and %s, its front end is %s", member(dev, "device"),
+		 member(dev, "state"), *member(dev, "frontend_state") ? member(dev, "frontend_state") : "not seen yet");
+	snprintf(next, sizeof(next), "leave it and it connects when the guest comes, or `synthctl detach %s`",
+		 member(dev, "device"));
 	complain("interrupted", "interrupted", why, next);
 	json_object_put(dev);
 	return EXIT_INTERRUPTED;
@@ -157,7 +159,9 @@ static int bad_disk(const char *text, const char *why)
 
 	if (asprintf(&what, "\"%s\" is not a disk", text) < 0)
 		what = NULL;
-	complain("usage", what, why, "TARGET is file:PATH, nbd://HOST/EXPORT, nbd+unix:///EXPORT?socket=PATH or null:SIZE, and =xvdX names its place");
+	complain("usage", what, why,
+		 "TARGET is file:PATH, nbd://HOST/EXPORT, nbd+unix:///EXPORT?socket=PATH or null:SIZE, and =xvdX names "
+		 "its place");
 	free(what);
 	return EXIT_USAGE;
 }
@@ -210,7 +214,8 @@ static int detach_interrupted(const struct opts *o, const char *dom, const char 
 	dev = look(o, req);
 	if (dev)
 		snprintf(why, sizeof(why), "%s is still there: %s, its front end is %s", member(dev, "device"),
-			 member(dev, "state"), *member(dev, "frontend_state") ? member(dev, "frontend_state") : "not seen yet");
+			 member(dev, "state"),
+			 *member(dev, "frontend_state") ? member(dev, "frontend_state") : "not seen yet");
 	else
 		snprintf(why, sizeof(why), "%s/%s is gone, as far as synth-blkd says", dom, name);
 	complain("interrupted", "interrupted", why,

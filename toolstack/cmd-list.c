@@ -35,7 +35,8 @@ static int list(const struct opts *o, char **doms, int nr)
 		if (nr)
 			json_object_object_add(req, "dom", json_object_new_string(doms[i]));
 		rc = ask(o, req, 0, &part);
-		for (size_t k = 0; json_object_is_type(part, json_type_array) && k < json_object_array_length(part); k++)
+		for (size_t k = 0; json_object_is_type(part, json_type_array) && k < json_object_array_length(part);
+		     k++)
 			json_object_array_add(all, json_object_get(json_object_array_get_idx(part, k)));
 		json_object_put(part);
 	}
@@ -99,7 +100,8 @@ int cmd_resize(const struct opts *o, char **args, int nr)
 	} else if (!rc && !opt_has(o, OPT_QUIET) && json_object_object_get_ex(dev, "size", &size)) {
 		char *text = human_size((uint64_t)json_object_get_int64(size));
 
-		printf("%s is %s now (%" PRId64 " bytes)\n", member(dev, "device"), text ? text : "?", json_object_get_int64(size));
+		printf("%s is %s now (%" PRId64 " bytes)\n", member(dev, "device"), text ? text : "?",
+		       json_object_get_int64(size));
 		free(text);
 	}
 	json_object_put(dev);

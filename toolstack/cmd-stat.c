@@ -66,7 +66,10 @@ static const struct rate {
 	{ "WRITE-B/s", { "write_sectors" }, SECTOR_BYTES, true },
 	{ "EV-IN/s", { "events_in" }, 1, false },
 	{ "EV-OUT/s", { "events_out" }, 1, false },
-	{ "ERR/s", { "read_errors", "write_errors", "flush_errors", "barrier_errors", "discard_errors", "bad_requests" }, 1, false },
+	{ "ERR/s",
+	  { "read_errors", "write_errors", "flush_errors", "barrier_errors", "discard_errors", "bad_requests" },
+	  1,
+	  false },
 };
 
 /* The sum of a rate's metrics in a sample of a device; false when one of them is not there. */
@@ -76,7 +79,8 @@ static bool metric(struct json_object *dev, const struct rate *r, double *ret)
 	double sum = 0;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(r->metrics) && r->metrics[i]; i++) {
-		if (!json_object_is_type(metrics, json_type_object) || !json_object_object_get_ex(metrics, r->metrics[i], &v))
+		if (!json_object_is_type(metrics, json_type_object) ||
+		    !json_object_object_get_ex(metrics, r->metrics[i], &v))
 			return false;
 		sum += json_object_get_double(v);
 	}
@@ -95,7 +99,8 @@ static struct json_object *same_device(struct json_object *list, const char *nam
 	return NULL;
 }
 
-static char *rate_cell(const struct opts *o, struct json_object *before, struct json_object *now, const struct rate *r, double seconds)
+static char *rate_cell(const struct opts *o, struct json_object *before, struct json_object *now, const struct rate *r,
+		       double seconds)
 {
 	double a, b, v;
 	char *text;
@@ -108,7 +113,8 @@ static char *rate_cell(const struct opts *o, struct json_object *before, struct 
 	return asprintf(&text, "%.0f", v) < 0 ? NULL : text;
 }
 
-static int print_rates(const struct opts *o, struct json_object *before, struct json_object *now, double seconds, bool first)
+static int print_rates(const struct opts *o, struct json_object *before, struct json_object *now, double seconds,
+		       bool first)
 {
 	const char *names[1 + ARRAY_SIZE(rates)] = { "DEVICE" };
 	bool right[1 + ARRAY_SIZE(rates)] = { false };

@@ -115,7 +115,8 @@ int main(int argc, char **argv)
 	script = fopen(argv[2], "r");
 	log_file = fopen(argv[3], "a");
 	listener = socket(AF_UNIX, SOCK_STREAM, 0);
-	if (!script || !log_file || listener < 0 || bind(listener, (struct sockaddr *)&sa, sizeof(sa)) || listen(listener, 8))
+	if (!script || !log_file || listener < 0 || bind(listener, (struct sockaddr *)&sa, sizeof(sa)) ||
+	    listen(listener, 8))
 		err(1, "%s", argv[1]);
 	alarm(60);
 	for (;;) {

@@ -177,7 +177,10 @@ static void table_draw(struct table *t, bool headings)
 	if (!isatty(STDOUT_FILENO)) /* never cut what a program reads */
 		scols_table_enable_nowrap(s, 1);
 	for (unsigned c = 0; c < t->nr; c++)
-		scols_table_new_column(s, t->names[c], 0.1, t->right[c] ? SCOLS_FL_RIGHT : c + 1 == t->nr ? SCOLS_FL_TRUNC : 0);
+		scols_table_new_column(s, t->names[c], 0.1,
+				       t->right[c]      ? SCOLS_FL_RIGHT
+				       : c + 1 == t->nr ? SCOLS_FL_TRUNC
+							: 0);
 	for (size_t r = 0; r < t->rows; r++) {
 		struct libscols_line *line = scols_table_new_line(s, NULL);
 
@@ -255,7 +258,8 @@ static int choose_columns(const struct opts *o, const struct column **chosen)
 			if (c)
 				usage_error("-o: too many columns");
 			else
-				usage_error("-o: there is no column \"%.*s\"; there are %s", (int)MIN(n, 40u), p, names);
+				usage_error("-o: there is no column \"%.*s\"; there are %s", (int)MIN(n, 40u), p,
+					    names);
 			return -1;
 		}
 		chosen[nr++] = c;
@@ -277,7 +281,8 @@ static struct json_object *narrow(struct json_object *dev, const struct column *
 	struct json_object *out = json_object_new_object();
 
 	for (int i = 0; i < nr; i++)
-		json_object_object_add(out, chosen[i]->key, json_object_get(json_object_object_get(dev, chosen[i]->key)));
+		json_object_object_add(out, chosen[i]->key,
+				       json_object_get(json_object_object_get(dev, chosen[i]->key)));
 	return out;
 }
 

@@ -129,7 +129,8 @@ static int parse_nbd(const char *text, struct spec *ret, spec_why *why)
 	host += 2;
 	end = host + strcspn(host, "/");
 	if (end == host || *host == ':')
-		return bad(why, "nbd:// needs a host, as in nbd://storage.example/vol0 (for a Unix socket: nbd+unix:///vol0?socket=/path)");
+		return bad(why, "nbd:// needs a host, as in nbd://storage.example/vol0 (for a Unix socket: "
+				"nbd+unix:///vol0?socket=/path)");
 	if (*host == '[') {
 		port = memchr(host, ']', (size_t)(end - host));
 		if (!port || port == host + 1)
@@ -195,8 +196,11 @@ static int parse_target(const char *text, const char *cwd, struct spec *ret, spe
 	if (!strncmp(text, "null:", n))
 		return parse_null(text, ret, why);
 	if (!strncmp(text, "qcow2:", n) || !strncmp(text, "vhd:", n) || !strncmp(text, "vmdk:", n))
-		return bad(why, "image formats are served through NBD: run qemu-nbd on it and attach nbd+unix:///?socket=PATH");
-	return bad(why, "\"%.*s\" is no known scheme; there are file:, nbd:, nbd+unix:, null: (a file so named: ./%.60s)",
+		return bad(
+			why,
+			"image formats are served through NBD: run qemu-nbd on it and attach nbd+unix:///?socket=PATH");
+	return bad(why,
+		   "\"%.*s\" is no known scheme; there are file:, nbd:, nbd+unix:, null: (a file so named: ./%.60s)",
 		   (int)MIN(n, 40), text, text);
 }
 
@@ -235,9 +239,13 @@ static int xl_flag(const char *word, struct spec *ret, spec_why *why)
 	else if (!strcmp(word, "no-discard"))
 		ret->no_discard = true;
 	else if (strcmp(word, "removable=0") && strcmp(word, "discard") && strcmp(word, "devtype=disk") &&
-		 strcmp(word, "direct-io-safe") && strcmp(word, "backendtype=phy") && strcmp(word, "script=block-synth"))
-		return bad(why, "\"%.80s\" has no meaning here (there are target=, format=, vdev=, access=, devtype=, cdrom, "
-			   "removable, discard, no-discard)", word);
+		 strcmp(word, "direct-io-safe") && strcmp(word, "backendtype=phy") &&
+		 strcmp(word, "script=block-synth"))
+		return bad(
+			why,
+			"\"%.80s\" has no meaning here (there are target=, format=, vdev=, access=, devtype=, cdrom, "
+			"removable, discard, no-discard)",
+			word);
 	return 0;
 }
 
@@ -291,7 +299,9 @@ static int xl_finish(const struct xl *x, const char *cwd, struct spec *ret, spec
 	if (!target || !*target)
 		return bad(why, "the disk has no target=");
 	if (x->format && *x->format && strcmp(x->format, "raw"))
-		return bad(why, "format \"%.20s\" is served through NBD: run qemu-nbd on it and attach nbd+unix:///?socket=PATH",
+		return bad(why,
+			   "format \"%.20s\" is served through NBD: run qemu-nbd on it and attach "
+			   "nbd+unix:///?socket=PATH",
 			   x->format);
 	if (x->vdev && *x->vdev) {
 		size_t n = strcspn(x->vdev, ":");

@@ -19,11 +19,11 @@
 #include "common/base/base.h"
 
 #define SPEC_TARGET_MAX 1024u /* bytes, NUL included */
-#define SPEC_DEV_MAX	16u
+#define SPEC_DEV_MAX    16u
 
 struct spec {
 	char target[SPEC_TARGET_MAX]; /* with its scheme; file paths are absolute */
-	char dev[SPEC_DEV_MAX];	      /* "" when not said */
+	char dev[SPEC_DEV_MAX];       /* "" when not said */
 	/* only xl's syntax says these */
 	bool ro, cdrom, removable, no_discard;
 };

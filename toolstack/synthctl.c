@@ -26,7 +26,8 @@ static const struct opt_def {
 	[OPT_HELP] = { "help", 'h', ARG_NONE, NULL, "show this help", 0, 0 },
 	[OPT_VERSION] = { "version", 'V', ARG_NONE, NULL, "show the version", 0, 0 },
 	[OPT_SOCKET] = { "socket", 0, ARG_TEXT, "PATH", "the daemon's control socket", 0, 0 },
-	[OPT_TIMEOUT] = { "timeout", 0, ARG_SECONDS, "SEC", "give up on a daemon silent for so long (default 10)", 0, 0 },
+	[OPT_TIMEOUT] = { "timeout", 0, ARG_SECONDS, "SEC", "give up on a daemon silent for so long (default 10)", 0,
+			  0 },
 	[OPT_JSON] = { "json", 'j', ARG_NONE, NULL, "JSON instead of text; errors too", 0, 0 },
 	[OPT_QUIET] = { "quiet", 'q', ARG_NONE, NULL, "print nothing but errors", 0, 0 },
 	[OPT_OUTPUT] = { "output", 'o', ARG_TEXT, "COL,...", "choose the columns (\"all\": every one)", 0, 0 },
@@ -34,12 +35,14 @@ static const struct opt_def {
 	[OPT_BYTES] = { "bytes", 'b', ARG_NONE, NULL, "sizes in bytes, times in seconds", 0, 0 },
 	[OPT_RO] = { "ro", 0, ARG_NONE, NULL, "read-only", 0, 0 },
 	[OPT_QUEUES] = { "queues", 0, ARG_NUMBER, "N", "offer up to N rings", 1, 32 },
-	[OPT_USER_FRONTEND] = { "user-frontend", 0, ARG_NONE, NULL, "for synth-blkfront in the guest, hidden from its kernel", 0, 0 },
+	[OPT_USER_FRONTEND] = { "user-frontend", 0, ARG_NONE, NULL,
+				"for synth-blkfront in the guest, hidden from its kernel", 0, 0 },
 	[OPT_CDROM] = { "cdrom", 0, ARG_NONE, NULL, "the guest sees a CD-ROM (implies --ro)", 0, 0 },
 	[OPT_REMOVABLE] = { "removable", 0, ARG_NONE, NULL, "the guest sees a removable disk", 0, 0 },
 	[OPT_CACHE] = { "cache", 0, ARG_TEXT, "MODE", "direct (default) or buffered", 0, 0 },
 	[OPT_NO_DISCARD] = { "no-discard", 0, ARG_NONE, NULL, "do not offer discard", 0, 0 },
-	[OPT_POLL_US] = { "poll-us", 0, ARG_NUMBER, "N", "poll up to N microseconds before sleeping; 0 never polls", 0, 1000000 },
+	[OPT_POLL_US] = { "poll-us", 0, ARG_NUMBER, "N", "poll up to N microseconds before sleeping; 0 never polls", 0,
+			  1000000 },
 	[OPT_WAIT] = { "wait", 0, ARG_SECONDS, "SEC", "wait up to SEC seconds for the guest", 0, 0 },
 	[OPT_MAY_EXIST] = { "may-exist", 0, ARG_NONE, NULL, "no error when this very disk is attached already", 0, 0 },
 	[OPT_FORCE] = { "force", 'f', ARG_NONE, NULL, "do not ask the guest: it loses what it has not flushed", 0, 0 },
@@ -48,7 +51,9 @@ static const struct opt_def {
 	[OPT_COUNT] = { "count", 'c', ARG_NUMBER, "N", "stop after N times", 1, UINT32_MAX },
 };
 
-#define COMMON (OPT_BIT(OPT_HELP) | OPT_BIT(OPT_VERSION) | OPT_BIT(OPT_SOCKET) | OPT_BIT(OPT_TIMEOUT) | OPT_BIT(OPT_JSON) | OPT_BIT(OPT_QUIET))
+#define COMMON                                                                                                       \
+	(OPT_BIT(OPT_HELP) | OPT_BIT(OPT_VERSION) | OPT_BIT(OPT_SOCKET) | OPT_BIT(OPT_TIMEOUT) | OPT_BIT(OPT_JSON) | \
+	 OPT_BIT(OPT_QUIET))
 #define LISTING (OPT_BIT(OPT_OUTPUT) | OPT_BIT(OPT_NOHEADINGS) | OPT_BIT(OPT_BYTES))
 
 static int cmd_completion(const struct opts *o, char **args, int nr)
@@ -72,9 +77,9 @@ static int cmd_help(const struct opts *o, char **args, int nr);
 
 static const struct command commands[] = {
 	{ "attach", "disk", "DOM TARGET[=xvdX]", "give a guest a disk", 2, 2,
-	  OPT_BIT(OPT_RO) | OPT_BIT(OPT_QUEUES) | OPT_BIT(OPT_USER_FRONTEND) | OPT_BIT(OPT_CDROM) | OPT_BIT(OPT_REMOVABLE) |
-		  OPT_BIT(OPT_CACHE) | OPT_BIT(OPT_NO_DISCARD) | OPT_BIT(OPT_POLL_US) | OPT_BIT(OPT_WAIT) |
-		  OPT_BIT(OPT_MAY_EXIST),
+	  OPT_BIT(OPT_RO) | OPT_BIT(OPT_QUEUES) | OPT_BIT(OPT_USER_FRONTEND) | OPT_BIT(OPT_CDROM) |
+		  OPT_BIT(OPT_REMOVABLE) | OPT_BIT(OPT_CACHE) | OPT_BIT(OPT_NO_DISCARD) | OPT_BIT(OPT_POLL_US) |
+		  OPT_BIT(OPT_WAIT) | OPT_BIT(OPT_MAY_EXIST),
 	  cmd_attach_disk },
 	{ "detach", NULL, "DOM/DEV", "take a device from a guest", 1, 1,
 	  OPT_BIT(OPT_FORCE) | OPT_BIT(OPT_WAIT) | OPT_BIT(OPT_IF_EXISTS), cmd_detach },
@@ -82,7 +87,8 @@ static const struct command commands[] = {
 	{ "show", NULL, "DOM/DEV", "all that is known of a device", 1, 1, LISTING, cmd_show },
 	{ "stat", NULL, "[DOM/DEV]", "counters, or with -i rates", 0, 1,
 	  OPT_BIT(OPT_INTERVAL) | OPT_BIT(OPT_COUNT) | OPT_BIT(OPT_NOHEADINGS) | OPT_BIT(OPT_BYTES), cmd_stat },
-	{ "resize", NULL, "DOM/DEV [SIZE]", "tell the guest a new size; with SIZE, change the image first", 1, 2, 0, cmd_resize },
+	{ "resize", NULL, "DOM/DEV [SIZE]", "tell the guest a new size; with SIZE, change the image first", 1, 2, 0,
+	  cmd_resize },
 	{ "daemon", NULL, "status|stop", "the daemon itself", 1, 1, 0, cmd_daemon },
 	{ "completion", NULL, "bash", "print the shell's completion script", 1, 1, 0, cmd_completion },
 	{ "version", NULL, "", "show the version", 0, 0, 0, cmd_version },
@@ -90,7 +96,8 @@ static const struct command commands[] = {
 	{ "block-attach", NULL, "DOM DISK...", "as `xl block-attach` (xl-disk-configuration(5))", 2, -1,
 	  OPT_BIT(OPT_WAIT), cmd_block_attach },
 	{ "block-list", NULL, "DOM...", "as `xl block-list`", 1, -1, LISTING, cmd_block_list },
-	{ "block-detach", NULL, "DOM DEV", "as `xl block-detach`", 2, 2, OPT_BIT(OPT_FORCE) | OPT_BIT(OPT_WAIT), cmd_block_detach },
+	{ "block-detach", NULL, "DOM DEV", "as `xl block-detach`", 2, 2, OPT_BIT(OPT_FORCE) | OPT_BIT(OPT_WAIT),
+	  cmd_block_detach },
 };
 
 static bool json_errors; /* --json was given */
@@ -162,7 +169,8 @@ static void print_usage(const struct command *c)
 
 static void print_all(void)
 {
-	puts("usage: synthctl COMMAND [OPTIONS] [ARGUMENTS]\n\nSynthetic devices for Xen guests. A device is named DOM/DEV: web1/xvda.\n\ncommands:");
+	puts("usage: synthctl COMMAND [OPTIONS] [ARGUMENTS]\n\nSynthetic devices for Xen guests. A device is named "
+	     "DOM/DEV: web1/xvda.\n\ncommands:");
 	for (unsigned i = 0; i < ARRAY_SIZE(commands); i++) {
 		const struct command *c = &commands[i];
 		char text[64];
@@ -225,8 +233,7 @@ static int take_option(struct opts *o, enum opt which, const char *arg)
 	o->text[which] = arg;
 	if (d->arg == ARG_SECONDS && parse_seconds(arg, &o->seconds[which]))
 		return usage_error("--%s wants seconds, not \"%.40s\"", d->name, arg);
-	if (d->arg == ARG_NUMBER &&
-	    (parse_str_u32(arg, d->max, &o->number[which]) || o->number[which] < d->min))
+	if (d->arg == ARG_NUMBER && (parse_str_u32(arg, d->max, &o->number[which]) || o->number[which] < d->min))
 		return usage_error("--%s wants a number from %u to %u, not \"%.40s\"", d->name, d->min, d->max, arg);
 	return 0;
 }
@@ -254,8 +261,8 @@ static int parse_options(int argc, char **argv, struct opts *o)
 
 			if (text)
 				return usage_error("--%s: needs an argument, or takes none", text);
-			return optopt ? usage_error("-%c: no such option, or its argument is missing", optopt) :
-					usage_error("%.60s: no such option", argv[optind - 1]);
+			return optopt ? usage_error("-%c: no such option, or its argument is missing", optopt)
+				      : usage_error("%.60s: no such option", argv[optind - 1]);
 		}
 		for (unsigned i = 0; i < OPT_NR; i++)
 			if (c == 256 + (int)i || (opt_defs[i].letter && c == opt_defs[i].letter))
@@ -277,7 +284,8 @@ static int run(const struct command *c, const struct opts *o, char **args, int n
 	if (stray)
 		return usage_error("%s takes no --%s", c->name, opt_defs[__builtin_ctz(stray)].name);
 	if (nr < c->min_args || (c->max_args >= 0 && nr > c->max_args))
-		return usage_error("usage: synthctl %s%s%s %s", c->name, c->noun ? " " : "", c->noun ? c->noun : "", c->args);
+		return usage_error("usage: synthctl %s%s%s %s", c->name, c->noun ? " " : "", c->noun ? c->noun : "",
+				   c->args);
 	return c->run(o, args, nr);
 }
 
@@ -288,7 +296,8 @@ int main(int argc, char **argv)
 	int rc, nr;
 
 	for (int i = 1; i < argc && strcmp(argv[i], "--"); i++)
-		json_errors |= !strcmp(argv[i], "--json") || !strcmp(argv[i], "-j"); /* for errors in the options themselves */
+		json_errors |= !strcmp(argv[i], "--json") ||
+			       !strcmp(argv[i], "-j"); /* for errors in the options themselves */
 	rc = parse_options(argc, argv, &o);
 	if (rc)
 		return rc;

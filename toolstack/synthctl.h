@@ -26,18 +26,38 @@ enum {
 
 /* Every option of every command; a command says by bits which it takes. */
 enum opt {
-	OPT_HELP, OPT_VERSION, OPT_SOCKET, OPT_TIMEOUT, OPT_JSON, OPT_QUIET, OPT_OUTPUT, OPT_NOHEADINGS, OPT_BYTES,
-	OPT_RO, OPT_QUEUES, OPT_USER_FRONTEND, OPT_CDROM, OPT_REMOVABLE, OPT_CACHE, OPT_NO_DISCARD, OPT_POLL_US,
-	OPT_WAIT, OPT_MAY_EXIST, OPT_FORCE, OPT_IF_EXISTS, OPT_INTERVAL, OPT_COUNT,
+	OPT_HELP,
+	OPT_VERSION,
+	OPT_SOCKET,
+	OPT_TIMEOUT,
+	OPT_JSON,
+	OPT_QUIET,
+	OPT_OUTPUT,
+	OPT_NOHEADINGS,
+	OPT_BYTES,
+	OPT_RO,
+	OPT_QUEUES,
+	OPT_USER_FRONTEND,
+	OPT_CDROM,
+	OPT_REMOVABLE,
+	OPT_CACHE,
+	OPT_NO_DISCARD,
+	OPT_POLL_US,
+	OPT_WAIT,
+	OPT_MAY_EXIST,
+	OPT_FORCE,
+	OPT_IF_EXISTS,
+	OPT_INTERVAL,
+	OPT_COUNT,
 	OPT_NR
 };
 #define OPT_BIT(o) (1u << (o))
 
 struct opts {
-	uint32_t given;		 /* OPT_BIT() */
+	uint32_t given;           /* OPT_BIT() */
 	const char *text[OPT_NR]; /* arguments as typed, NULL where there is none */
-	double seconds[OPT_NR];	 /* of OPT_TIMEOUT, OPT_WAIT, OPT_INTERVAL */
-	uint32_t number[OPT_NR]; /* of OPT_QUEUES, OPT_POLL_US, OPT_COUNT */
+	double seconds[OPT_NR];   /* of OPT_TIMEOUT, OPT_WAIT, OPT_INTERVAL */
+	uint32_t number[OPT_NR];  /* of OPT_QUEUES, OPT_POLL_US, OPT_COUNT */
 };
 
 static inline bool opt_has(const struct opts *o, enum opt which)
@@ -48,10 +68,10 @@ static inline bool opt_has(const struct opts *o, enum opt which)
 /* A command gets what follows its name, and returns the exit status. */
 struct command {
 	const char *name, *noun; /* "attach", "disk"; noun NULL when there is none */
-	const char *args;	 /* for the usage line */
-	const char *what;	 /* one line */
-	int min_args, max_args;	 /* max -1: any number */
-	uint32_t opts;		 /* OPT_BIT()s it takes beside the common ones */
+	const char *args;        /* for the usage line */
+	const char *what;        /* one line */
+	int min_args, max_args;  /* max -1: any number */
+	uint32_t opts;           /* OPT_BIT()s it takes beside the common ones */
 	int (*run)(const struct opts *o, char **args, int nr_args);
 };
 
@@ -65,8 +85,8 @@ struct client;
 
 /* Why a request failed, complained about or not yet. */
 struct failure {
-	int status;	/* EXIT_* */
-	char code[16];	/* as in docs/control-protocol.md; "interrupted", "nodaemon" are the client's own */
+	int status;              /* EXIT_* */
+	char code[16];           /* as in docs/control-protocol.md; "interrupted", "nodaemon" are the client's own */
 	char *what, *why, *next; /* owned; next may be NULL */
 };
 void failure_clear(struct failure *f);
@@ -81,7 +101,8 @@ struct json_object *request_new(const char *cmd);
  * Send @req (taken over) and wait for its reply, @extra_s longer than --timeout.  0 and *ret (the caller's; may be NULL
  * for a null result), or EXIT_* with @f filled.  SIGINT gives EXIT_INTERRUPTED.
  */
-int client_call(struct client *c, struct json_object *req, double extra_s, struct json_object **ret, struct failure *f) __must_check;
+int client_call(struct client *c, struct json_object *req, double extra_s, struct json_object **ret,
+		struct failure *f) __must_check;
 /* client_open + client_call + report: for commands that need one answer. */
 int ask(const struct opts *o, struct json_object *req, double extra_s, struct json_object **ret) __must_check;
 
@@ -90,7 +111,7 @@ int ask(const struct opts *o, struct json_object *req, double extra_s, struct js
 struct table;
 /* Columns by name; @right lists with true those whose text is set to the right. */
 struct table *table_new(const char *const *names, const bool *right, unsigned nr);
-void table_add(struct table *t, char **cells); /* nr strings, each taken over (free()) */
+void table_add(struct table *t, char **cells);    /* nr strings, each taken over (free()) */
 void table_print(struct table *t, bool headings); /* and frees */
 
 /* Devices, as docs/control-protocol.md describes them: chosen columns (NULL: the usual ones).  EXIT_* */

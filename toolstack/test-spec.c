@@ -155,7 +155,8 @@ static void device_names_of_objects(void **state)
 	assert_int_equal(spec_parse_device("/xvda", dom, sizeof(dom), dev, sizeof(dev)), -EINVAL);
 	assert_int_equal(spec_parse_device("web\n/xvda", dom, sizeof(dom), dev, sizeof(dev)), -EINVAL);
 	assert_int_equal(spec_parse_device("toolonganame/xvda", dom, sizeof(dom), dev, sizeof(dev)), -EINVAL);
-	assert_int_equal(spec_parse_device("web1/xvdaaaaaaaaaaaaaaaaaaaaa", dom, sizeof(dom), dev, sizeof(dev)), -EINVAL);
+	assert_int_equal(spec_parse_device("web1/xvdaaaaaaaaaaaaaaaaaaaaa", dom, sizeof(dom), dev, sizeof(dev)),
+			 -EINVAL);
 }
 
 static void xl_good(const char *text, const char *target, const char *dev, bool ro, bool cdrom)
@@ -196,7 +197,8 @@ static void xl_syntax(void **state)
 	xl_good("phy:/dev/vg/a,xvda,w", "file:/dev/vg/a", "xvda", false, false);
 	xl_good("file:/srv/a.iso,hdc:cdrom,r", "file:/srv/a.iso", "hdc", true, true);
 	xl_good("/srv/a.iso,raw,hdc,ro,devtype=cdrom", "file:/srv/a.iso", "hdc", true, true);
-	xl_good("script=block-synth,vdev=xvdb,target=nbd+unix:///v?socket=/run/s", "nbd+unix:///v?socket=/run/s", "xvdb", false, false);
+	xl_good("script=block-synth,vdev=xvdb,target=nbd+unix:///v?socket=/run/s", "nbd+unix:///v?socket=/run/s",
+		"xvdb", false, false);
 	assert_int_equal(spec_parse_xl("/srv/a.img,raw,xvda,rw,no-discard,removable", "/", &s, &why), 0);
 	assert_true(s.no_discard);
 	assert_true(s.removable);
@@ -216,8 +218,9 @@ static void xl_syntax(void **state)
 /* No text whatever makes the parsers read or write out of bounds: the sanitizers watch. */
 static void random_texts_are_survived(void **state)
 {
-	static const char *const pieces[] = { "file:", "nbd://", "nbd+unix:///", "?socket=", "null:", "=", ",", "/", ".", "xvda", "1G",
-					      "target=", "vdev=", "[", "]", ":", "\xc3", "\xa4", "aaaaaaaa", "65536", "&", " " };
+	static const char *const pieces[] = { "file:", "nbd://", "nbd+unix:///", "?socket=", "null:", "=", ",", "/",
+					      ".",     "xvda",   "1G",           "target=",  "vdev=", "[", "]", ":",
+					      "\xc3",  "\xa4",   "aaaaaaaa",     "65536",    "&",     " " };
 	uint32_t seed = 12345;
 
 	for (unsigned round = 0; round < 20000; round++) {
