@@ -80,11 +80,31 @@ static int store_down(struct args *a)
 	return -ENOTCONN;
 }
 
+/* As domain_find(); a domain that has devices already is found without looking at the names of all. */
+static int find_domain(struct args *a, uint32_t *domid, char name[64])
+{
+	const struct device *d;
+
+	list_for_each (d, &a->c->devices, link) {
+		if (d->domain_name[0] == '\0' || strcmp(d->domain_name, a->dom) != 0)
+			continue;
+		domain_name(a->c->domains, d->domid, name);
+		if (strcmp(name, a->dom) == 0) {
+			struct domain_id id;
+
+			*domid = d->domid;
+			return domain_alive(a->c->domains, d->domid, &id);
+		}
+		break;
+	}
+	return domain_find(a->c->domains, a->dom, domid, name);
+}
+
 /* The domain of "dom", which must be alive. */
 static int get_domain(struct args *a, uint32_t *domid, char name[64])
 {
 	char q[QUOTE_MAX];
-	int found = domain_find(a->c->domains, a->dom, domid, name);
+	int found = find_domain(a, domid, name);
 
 	if (found == 1)
 		return 0;
@@ -111,7 +131,7 @@ static int get_device(struct args *a, struct device **ret)
 
 	if (a->c->class->dev_parse(a->dev, &vdev) < 0)
 		return fault_set(&a->f, FAULT_USAGE, -EINVAL, "\"%s\" is no device name", quote_text(q, a->dev));
-	if (!a->c->store_lost && domain_find(a->c->domains, a->dom, &domid, name) != 1)
+	if (!a->c->store_lost && find_domain(a, &domid, name) != 1)
 		domid = UINT32_MAX;
 	list_for_each (d, &a->c->devices, link)
 		if (d->vdev == vdev && (d->domid == domid || (domid == UINT32_MAX && domain_is(a->c, d, a->dom)))) {
@@ -234,7 +254,7 @@ static int get_filter(struct args *a, uint32_t *domid, uint32_t *vdev)
 	*domid = *vdev = UINT32_MAX;
 	if (a->dev && a->c->class->dev_parse(a->dev, vdev) < 0)
 		return fault_set(&a->f, FAULT_USAGE, -EINVAL, "\"%s\" is no device name", quote_text(q, a->dev));
-	if (!a->dom || (!a->c->store_lost && domain_find(a->c->domains, a->dom, domid, name) == 1))
+	if (!a->dom || (!a->c->store_lost && find_domain(a, domid, name) == 1))
 		return 0;
 	*domid = UINT32_MAX;
 	list_for_each (d, &a->c->devices, link)

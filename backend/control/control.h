@@ -33,7 +33,11 @@ struct control {
 	const struct control_class *class;
 	struct class_options opt;
 	struct loop *loop;
-	struct store *store;
+	/*
+	 * Two connections: libxenstore starts a reader thread for one that watches, which costs every answer on it two more
+	 * thread switches; making a device takes some sixty questions.
+	 */
+	struct store *store, *watches;
 	struct loop_fd *store_watch;
 	bool store_lost;
 	struct domains *domains;

@@ -157,10 +157,10 @@ static void domains_changed(struct store *s, const char *path, void *arg)
 
 int discover_start(struct control *c)
 {
-	int err = store_watch(c->store, "@releaseDomain", domains_changed, c, NULL);
+	int err = store_watch(c->watches, "@releaseDomain", domains_changed, c, NULL);
 
 	if (err == 0)
-		err = store_watch(c->store, "@introduceDomain", domains_changed, c, NULL);
+		err = store_watch(c->watches, "@introduceDomain", domains_changed, c, NULL);
 	if (err < 0)
 		return err;
 	scan(c);

@@ -370,9 +370,10 @@ static void on_front(struct store *s, const char *path, void *arg)
 static void linger_over(struct loop *l, void *arg);
 
 /* `online` of our own directory: a toolstack writes 0 to have the device removed; or the directory is removed. */
-static void on_online(struct store *s, const char *path, void *arg)
+static void on_online(struct store *watches, const char *path, void *arg)
 {
 	struct device *d = arg;
+	struct store *s = d->c->store;
 	struct path p;
 	uint32_t online;
 	char *uuid;
@@ -403,11 +404,11 @@ static void on_online(struct store *s, const char *path, void *arg)
 static int watch(struct device *d)
 {
 	struct path p;
-	int err = store_watch(d->c->store, path_join(&p, d->front.s, "state"), on_front, d, &d->front_watch);
+	int err = store_watch(d->c->watches, path_join(&p, d->front.s, "state"), on_front, d, &d->front_watch);
 
 	if (err < 0)
 		return err;
-	return store_watch(d->c->store, path_join(&p, d->back.s, "online"), on_online, d, &d->online_watch);
+	return store_watch(d->c->watches, path_join(&p, d->back.s, "online"), on_online, d, &d->online_watch);
 }
 
 /* ------------------------------------------------------------------ attach */

@@ -245,7 +245,7 @@ static void on_child(struct loop *l, int sig, void *arg)
 static void on_store(struct loop *l, int fd, uint32_t events, void *arg)
 {
 	struct control *c = arg;
-	int err = store_dispatch(c->store);
+	int err = store_dispatch(c->watches);
 
 	if (err == 0)
 		return;
@@ -261,6 +261,8 @@ static int open_store(struct control *c)
 {
 	int err = store_open(&c->store);
 
+	if (err == 0)
+		err = store_open(&c->watches);
 	if (err < 0) {
 		log_error("cannot connect to xenstore: %s; is xenstored running, and are we root?", strerror(-err));
 		return err;
@@ -269,7 +271,7 @@ static int open_store(struct control *c)
 		c->back_domid = 0;
 	err = domains_open(c->store, &c->domains);
 	if (err == 0)
-		err = loop_add_fd(c->loop, store_fd(c->store), EPOLLIN, on_store, c, &c->store_watch);
+		err = loop_add_fd(c->loop, store_fd(c->watches), EPOLLIN, on_store, c, &c->store_watch);
 	return err;
 }
 
@@ -350,6 +352,7 @@ static void control_end(struct control *c)
 	ctl_close(c->ctl);
 	domains_close(c->domains);
 	loop_del_fd(c->store_watch);
+	store_close(c->watches);
 	store_close(c->store);
 	loop_del_timer(c->stop_timer);
 	loop_free(c->loop);
