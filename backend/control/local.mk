@@ -20,3 +20,14 @@ backend_libcontrol_pure_la_SOURCES = \
 	backend/block/image-uri.c backend/block/image.h backend/block/blk-front.c backend/block/blk-front.h \
 	backend/block/blk-dev.c
 backend_libcontrol_pure_la_LIBADD = common/libsynth-pure.la
+
+pods += backend/control/synth-blkd.8.pod
+
+if HAVE_CMOCKA
+control_tests = backend/block/test-blk-front backend/block/test-image
+check_PROGRAMS += $(control_tests)
+TESTS += $(control_tests)
+backend_block_test_blk_front_LDADD = backend/libcontrol-pure.la $(CMOCKA_LIBS)
+backend_block_test_image_SOURCES = backend/block/test-image.c backend/block/image.c
+backend_block_test_image_LDADD = backend/libcontrol-pure.la $(CMOCKA_LIBS)
+endif
