@@ -2,7 +2,7 @@
 # hostxen: the stand-in for Xen. The two libraries are preloaded into programs that know nothing of sanitizers
 # (xenstored, QEMU), so they are never instrumented, whatever configure was told; the daemon and the command are.
 hostxen_plain_cflags = $(SYNTH_CFLAGS) -fno-sanitize=all -fvisibility=hidden
-hostxen_plain_ldflags = -module -avoid-version -shared -Wl,-z,relro -Wl,-z,now -Wl,-z,nodelete
+hostxen_plain_ldflags = -module -avoid-version -shared -Wl,-z,relro -Wl,-z,now -Wl,-z,nodelete -XCClinker -fno-sanitize=all
 
 bin_PROGRAMS += hostxen/hostxen
 pkglibexec_PROGRAMS += hostxen/hostxend
