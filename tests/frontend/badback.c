@@ -447,7 +447,7 @@ static void connect_front(struct back *b)
 	b->pages = 1u << MIN(order, 4u);
 	refs[0] = get(b, "ring-ref", 0);
 	for (uint32_t i = 0; order && i < b->pages; i++) {
-		char leaf[16];
+		char leaf[24];
 
 		snprintf(leaf, sizeof(leaf), "ring-ref%u", i);
 		refs[i] = get(b, leaf, 0);
