@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* block.c - the block class: a disk's facts, and its metrics.  What happens on its rings is in blk-queue.c. */
-#include <dlfcn.h>
 #include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -8,58 +7,6 @@
 #include "backend/block/blk-queue.h"
 
 #define POLL_MAX_US 10000u
-
-static int open_nbd(const struct blk_open *o, int fd, struct store **ret);
-
-int store_image_open(const struct blk_open *o, const int *fds, uint32_t nr_fds, struct store **ret)
-{
-	uint32_t need = o->kind == BLK_STORE_NULL ? 0 : 1;
-
-	if (nr_fds != need || o->kind > BLK_STORE_NULL || !memchr(o->name, 0, sizeof(o->name)) ||
-	    !memchr(o->export, 0, sizeof(o->export))) {
-		for (uint32_t i = 0; i < nr_fds; i++)
-			close(fds[i]);
-		return -EINVAL;
-	}
-	switch (o->kind) {
-	case BLK_STORE_FILE:
-		return store_file_open(o, fds[0], ret);
-	case BLK_STORE_NBD:
-		return open_nbd(o, fds[0], ret);
-	default:
-		return store_null_open(o, ret);
-	}
-}
-
-/*
- * libnbd and what it drags in stay out of workers that do not need them: the store is a module, and this the only
- * place where a worker loads anything.  From the build tree ($SYNTH_LIBDIR) or the installed one.
- */
-static int open_nbd(const struct blk_open *o, int fd, struct store **ret)
-{
-	const char *dir = getenv("SYNTH_LIBDIR");
-	int (*open)(const struct blk_open *, int, struct store **);
-	char path[512];
-	void *so = NULL;
-
-	if (dir) {
-		snprintf(path, sizeof(path), "%s/backend/.libs/synth-store-nbd.so", dir);
-		so = dlopen(path, RTLD_NOW);
-	}
-	if (!so)
-		so = dlopen(SYNTH_LIBDIR "/synth-store-nbd.so", RTLD_NOW);
-	if (!so) {
-		log_error("%s: cannot load the NBD store: %s", o->name, dlerror());
-		close(fd);
-		return -ENOENT;
-	}
-	*(void **)&open = dlsym(so, "synth_store_nbd_open"); /* stays loaded for the life of the process */
-	if (!open) {
-		close(fd);
-		return -ELIBBAD;
-	}
-	return open(o, fd, ret);
-}
 
 static int block_open(struct device *d, const void *body, uint32_t bytes, const int *fds, uint32_t nr_fds, void *reply,
 		      uint32_t *reply_bytes)
@@ -140,7 +87,7 @@ static void block_stat(struct device *d, uint64_t now, struct metrics_out *o)
 	static const char *const kinds[BLK_NR_KINDS] = { "read", "write", "flush", "barrier", "discard" };
 	struct blk_dev *disk = d->priv;
 	struct blk_stats s = disk->past;
-	uint64_t oldest = 0;
+	uint64_t oldest = 0, requests = 0;
 	char name[64];
 
 	for (uint32_t i = 0; i < d->nr_queues; i++) {
@@ -155,11 +102,13 @@ static void block_stat(struct device *d, uint64_t now, struct metrics_out *o)
 	for (uint32_t k = 0; k < BLK_NR_KINDS; k++) {
 		snprintf(name, sizeof(name), "%s_requests", kinds[k]);
 		metrics_put(o, name, s.requests[k]);
+		requests += s.requests[k];
 		snprintf(name, sizeof(name), "%s_sectors", kinds[k]);
 		metrics_put(o, name, s.sectors[k]);
 		snprintf(name, sizeof(name), "%s_errors", kinds[k]);
 		metrics_put(o, name, s.errors[k]);
 	}
+	metrics_put(o, "requests", requests);
 	metrics_put(o, "bad_requests", s.bad);
 	metrics_put(o, "indirect_requests", s.indirect);
 	metrics_put(o, "responses", s.responses);

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The block class.  libblk-pure.la: what fuzzers and unit tests of the parser link, no system call in it but mmap.
-noinst_LTLIBRARIES += backend/libblk-pure.la backend/libblk.la
+noinst_LTLIBRARIES += backend/libblk-pure.la backend/libstore.la backend/libblk.la
 backend_libblk_pure_la_SOURCES = \
 	backend/block/blk-wire.h \
 	backend/block/blk-parse.h backend/block/blk-parse.c \
@@ -9,17 +9,21 @@ backend_libblk_pure_la_SOURCES = \
 backend_libblk_la_SOURCES = \
 	backend/block/block.c \
 	backend/block/blk-queue.h backend/block/blk-queue.c \
-	backend/block/blk-data.h backend/block/blk-data.c \
-	backend/block/store.h backend/block/store-null.c \
+	backend/block/blk-data.h backend/block/blk-data.c
+backend_libblk_la_LIBADD = backend/libblk-pure.la backend/libstore.la
+
+# The image stores, without ring or guest.
+backend_libstore_la_SOURCES = \
+	backend/block/store.h backend/block/store.c backend/block/store-null.c \
 	backend/block/store-file.h backend/block/store-file.c backend/block/store-inline.c \
 	backend/block/store-window.h backend/block/store-window.c backend/block/store-pool.c \
 	backend/block/store-mailbox.c
-backend_libblk_la_LIBADD = backend/libblk-pure.la
-backend_libblk_la_CPPFLAGS = $(AM_CPPFLAGS)
+backend_libstore_la_CPPFLAGS = $(AM_CPPFLAGS)
+backend_libstore_la_LIBADD =
 if HAVE_LIBURING
-backend_libblk_la_SOURCES += backend/block/store-uring.c
-backend_libblk_la_CPPFLAGS += $(LIBURING_CFLAGS)
-backend_libblk_la_LIBADD += $(LIBURING_LIBS)
+backend_libstore_la_SOURCES += backend/block/store-uring.c
+backend_libstore_la_CPPFLAGS += $(LIBURING_CFLAGS)
+backend_libstore_la_LIBADD += $(LIBURING_LIBS)
 endif
 
 # Loaded by workers that have an NBD disk; libnbd's memory stays out of the others.  What it needs of the worker
@@ -30,4 +34,15 @@ backend_synth_store_nbd_la_SOURCES = backend/block/store-nbd.c
 backend_synth_store_nbd_la_CPPFLAGS = $(AM_CPPFLAGS) $(LIBNBD_CFLAGS)
 backend_synth_store_nbd_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -export-symbols-regex '^synth_store_nbd_open$$'
 backend_synth_store_nbd_la_LIBADD = $(LIBNBD_LIBS) -lpthread
+endif
+
+EXTRA_DIST += tests/fuzz/run.sh tests/fuzz/fuzz-blk-parse.c
+if HAVE_CMOCKA
+blk_tests = backend/block/test-blk-parse backend/block/test-blk-req backend/block/test-store
+check_PROGRAMS += $(blk_tests)
+TESTS += $(blk_tests)
+backend_block_test_blk_parse_SOURCES = backend/block/test-blk-parse.c backend/block/blk-slot-test.h
+backend_block_test_blk_parse_LDADD = backend/libblk-pure.la $(CMOCKA_LIBS)
+backend_block_test_blk_req_LDADD = backend/libblk-pure.la $(CMOCKA_LIBS)
+backend_block_test_store_LDADD = backend/libstore.la common/libsynth-pure.la $(CMOCKA_LIBS) -lpthread
 endif

@@ -7,7 +7,6 @@
  * Nothing is held across the copy (no lock, no allocation), so leaving it by a jump leaks nothing.
  */
 #include <errno.h>
-#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -80,7 +79,6 @@ static int map(struct window *w, struct file *f, uint64_t size)
 
 struct window *window_new(struct file *f)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct window *w = calloc(1, sizeof(*w));
 
 	if (!w)
@@ -90,7 +88,7 @@ struct window *window_new(struct file *f)
 		free(w);
 		return NULL;
 	}
-	pthread_once(&once, install_guard);
+	install_guard(); /* each time: whoever took the signal since, it is ours while a window is open */
 	return w;
 }
 

@@ -13,8 +13,15 @@ backend_synth_blkd_worker_LDFLAGS = $(AM_LDFLAGS) -export-dynamic
 backend_synth_blkd_worker_LDADD = backend/libblk.la backend/libwire.la common/libsynth-common.la $(XEN_LIBS) -lpthread
 
 if HAVE_CMOCKA
+check_PROGRAMS += backend/worker/test-poll
+TESTS += backend/worker/test-poll
+backend_worker_test_poll_SOURCES = backend/worker/test-poll.c backend/worker/poll.c
+backend_worker_test_poll_LDADD = $(CMOCKA_LIBS)
 check_PROGRAMS += backend/worker/test-worker
 backend_worker_test_worker_SOURCES = backend/worker/test-worker.c
 backend_worker_test_worker_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 backend_worker_test_worker_LDADD = backend/libblk-pure.la backend/libwire.la common/libsynth-common.la $(XEN_LIBS) $(CMOCKA_LIBS)
 endif
+
+dist_check_SCRIPTS += backend/worker/worker.t
+TESTS += backend/worker/worker.t

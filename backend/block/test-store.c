@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * test-store.c - every engine against real files: what is written is read, errors come back as errors of their own
+ * request, nothing is lost or answered twice.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <sched.h>
+#include <sys/eventfd.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+#include "backend/block/store-file.h"
+#include "backend/block/store-window.h"
+
+#define SIZE	 (8u << 20)
+#define NR_PAGES 64u
+
+static const struct engine {
+	const char *name, *dir, *no_uring;
+	uint32_t flags;
+	int open_flags;
+} engines[] = {
+	{ "inline", "/dev/shm", "0", BLK_O_MEMORY, 0 },
+	{ "io_uring", "/var/tmp", "0", BLK_O_DIRECT, O_DIRECT },
+	{ "io_uring", "/var/tmp", "0", 0, 0 },
+	{ "threads", "/var/tmp", "1", 0, 0 },
+	{ "threads", "/dev/shm", "1", 0, 0 },
+};
+
+#define EACH_ENGINE(e) for (const struct engine *e = engines; e < engines + ARRAY_SIZE(engines); e++)
+
+static char *pages; /* NR_PAGES, aligned for O_DIRECT */
+static int event_fd, control_fd;
+
+static char *page(uint32_t i)
+{
+	return pages + (size_t)i * PAGE_BYTES;
+}
+
+static int setup(void **state)
+{
+	pages = aligned_alloc(PAGE_BYTES, (size_t)NR_PAGES * PAGE_BYTES);
+	event_fd = eventfd(0, EFD_NONBLOCK);
+	control_fd = eventfd(0, EFD_NONBLOCK);
+	return pages && event_fd >= 0 && control_fd >= 0 ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+	free(pages);
+	close(event_fd);
+	close(control_fd);
+	return 0;
+}
+
+static int scratch(const struct engine *e, uint64_t bytes)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/synth-store-XXXXXX", e->dir);
+	fd = mkostemp(path, O_CLOEXEC);
+	assert_true(fd >= 0);
+	if (e->open_flags) {
+		close(fd);
+		fd = open(path, O_RDWR | O_CLOEXEC | e->open_flags);
+		if (fd < 0) /* the file system has no direct I/O */
+			fd = open(path, O_RDWR | O_CLOEXEC);
+		assert_true(fd >= 0);
+	}
+	unlink(path);
+	assert_int_equal(ftruncate(fd, (off_t)bytes), 0);
+	return fd;
+}
+
+static struct store *open_fd(const struct engine *e, int fd, uint32_t more)
+{
+	struct blk_open o = { .kind = BLK_STORE_FILE, .flags = e->flags | BLK_O_DISCARD | more, .sector = 512, .name = "test" };
+	struct store *s;
+
+	setenv("SYNTH_NO_URING", e->no_uring, 1);
+	fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	assert_int_equal(store_image_open(&o, &fd, 1, &s), 0);
+	if (strcmp(e->name, "io_uring") != 0 || store_uring_usable())
+		assert_string_equal(s->info.engine, e->name);
+	return s;
+}
+
+static struct store_queue *new_queue(struct store *s)
+{
+	struct store_queue *q;
+
+	assert_int_equal(s->ops->queue_new(s, event_fd, control_fd, 64, &q), 0);
+	if (s->ops->queue_start)
+		assert_int_equal(s->ops->queue_start(q), 0);
+	return q;
+}
+
+/* Wait for @nr ios; they come back linked in the order they finished. */
+static void finish(struct store_queue *q, uint32_t nr)
+{
+	const struct store_ops *ops = q->store->ops;
+	uint32_t got = 0;
+
+	ops->kick(q);
+	while (got < nr) {
+		for (struct store_io *io = ops->reap(q); io; io = io->next)
+			got++;
+		if (got >= nr)
+			break;
+		if (ops->wait) {
+			ops->wait(q, 10000000000);
+		} else {
+			struct pollfd p = { q->fd, POLLIN, 0 };
+
+			assert_true(poll(&p, 1, 10000) > 0);
+		}
+	}
+	assert_int_equal(got, nr);
+	assert_null(ops->reap(q));
+}
+
+static int run(struct store_queue *q, struct store_io *io)
+{
+	io->result = 12345;
+	q->store->ops->submit(q, io);
+	finish(q, 1);
+	return io->result;
+}
+
+static int rw(struct store_queue *q, enum store_op op, uint64_t offset, void *mem, uint64_t bytes)
+{
+	struct iovec v = { mem, bytes };
+	struct store_io io = { .op = op, .offset = offset, .bytes = bytes, .iov = &v, .nr_iov = 1 };
+
+	return run(q, &io);
+}
+
+static int plain(struct store_queue *q, enum store_op op, uint64_t offset, uint64_t bytes)
+{
+	struct store_io io = { .op = op, .offset = offset, .bytes = bytes };
+
+	return run(q, &io);
+}
+
+static void done_with(struct store_queue *q)
+{
+	struct store *s = q->store;
+
+	s->ops->queue_free(q);
+	s->ops->close(s);
+}
+
+/* ------------------------------------------------------------------ tests */
+
+static void many_at_once_in_pieces_all_come_back_right(void **state)
+{
+	EACH_ENGINE (e) {
+		int fd = scratch(e, SIZE);
+		struct store_queue *q = new_queue(open_fd(e, fd, 0));
+		struct store_io io[16];
+		struct iovec iov[16][2];
+
+		for (int round = 0; round < 2; round++) { /* write, then read back */
+			if (round)
+				memset(pages, 0, 32 * PAGE_BYTES);
+			for (uint32_t i = 0; i < 16; i++) {
+				if (!round)
+					memset(page(i * 2), (int)i + 1, 2 * PAGE_BYTES);
+				/* two pieces that are no neighbours, adjacent requests */
+				iov[i][0] = (struct iovec){ page(i * 2 + 1), 1024 };
+				iov[i][1] = (struct iovec){ page(i * 2), PAGE_BYTES };
+				io[i] = (struct store_io){ .op = round ? STORE_READ : STORE_WRITE,
+							   .offset = i * 5120,
+							   .bytes = 5120,
+							   .iov = iov[i],
+							   .nr_iov = 2 };
+				q->store->ops->submit(q, &io[i]);
+			}
+			finish(q, 16);
+			for (uint32_t i = 0; i < 16; i++)
+				assert_int_equal(io[i].result, 0);
+		}
+		for (uint32_t i = 0; i < 16; i++) {
+			assert_int_equal(page(i * 2)[0], i + 1);
+			assert_int_equal(page(i * 2)[PAGE_BYTES - 1], i + 1);
+			assert_int_equal(page(i * 2 + 1)[1023], i + 1);
+			assert_int_equal(page(i * 2 + 1)[1024], 0); /* nothing beyond the piece */
+		}
+		done_with(q);
+		close(fd);
+	}
+}
+
+static void flush_and_discard_work(void **state)
+{
+	EACH_ENGINE (e) {
+		int fd = scratch(e, SIZE);
+		struct store_queue *q = new_queue(open_fd(e, fd, 0));
+		struct stat st;
+
+		memset(pages, 0x5a, PAGE_BYTES * 4);
+		assert_int_equal(rw(q, STORE_WRITE, 0, pages, PAGE_BYTES * 4), 0);
+		assert_int_equal(plain(q, STORE_FLUSH, 0, 0), 0);
+		if (q->store->info.can_discard) {
+			assert_int_equal(plain(q, STORE_DISCARD, 512, 2 * PAGE_BYTES), 0);
+			assert_int_equal(rw(q, STORE_READ, 0, pages, PAGE_BYTES * 4), 0);
+			assert_int_equal(pages[511], 0x5a); /* the head before it is kept */
+			assert_int_equal(pages[PAGE_BYTES], 0);
+			assert_int_equal(pages[3 * PAGE_BYTES], 0x5a);
+			assert_int_equal(plain(q, STORE_DISCARD, 0, SIZE), 0);
+			assert_int_equal(fstat(fd, &st), 0);
+			assert_int_equal(st.st_blocks, 0);
+			assert_int_equal(st.st_size, SIZE);
+		}
+		done_with(q);
+		close(fd);
+	}
+}
+
+static void a_file_that_shrank_gives_an_error_for_what_is_gone(void **state)
+{
+	EACH_ENGINE (e) {
+		int fd = scratch(e, SIZE);
+		struct store_queue *q;
+
+		for (uint32_t at = 0; at < SIZE; at += NR_PAGES * PAGE_BYTES) { /* no holes: the window opens */
+			memset(pages, 0x77, NR_PAGES * PAGE_BYTES);
+			assert_int_equal(pwrite(fd, pages, NR_PAGES * PAGE_BYTES, at), NR_PAGES * PAGE_BYTES);
+		}
+		q = new_queue(open_fd(e, fd, 0));
+		assert_int_equal(rw(q, STORE_READ, SIZE - PAGE_BYTES, pages, PAGE_BYTES), 0);
+		assert_int_equal(ftruncate(fd, SIZE / 2), 0);
+		assert_int_equal(rw(q, STORE_READ, SIZE - PAGE_BYTES, pages, PAGE_BYTES), -EIO);
+		assert_int_equal(rw(q, STORE_READ, SIZE / 2 - PAGE_BYTES, pages, 2 * PAGE_BYTES), -EIO); /* half of it */
+		assert_int_equal(rw(q, STORE_READ, 0, pages, PAGE_BYTES), 0); /* the rest is well */
+		assert_int_equal(pages[17], 0x77);
+		done_with(q);
+		close(fd);
+	}
+}
+
+static void a_file_that_grew_is_seen_by_resize(void **state)
+{
+	EACH_ENGINE (e) {
+		int fd = scratch(e, SIZE);
+		struct store_queue *q = new_queue(open_fd(e, fd, 0));
+		struct blk_info i;
+
+		assert_int_equal(q->store->info.sectors, SIZE / 512);
+		assert_int_equal(ftruncate(fd, 2 * SIZE + 100), 0); /* a trailing part of a sector is not offered */
+		assert_int_equal(q->store->ops->resize(q->store, &i), 0);
+		assert_int_equal(i.sectors, 2 * SIZE / 512);
+		memset(pages, 3, PAGE_BYTES);
+		assert_int_equal(rw(q, STORE_WRITE, 2 * SIZE - PAGE_BYTES, pages, PAGE_BYTES), 0);
+		done_with(q);
+		close(fd);
+	}
+}
+
+/* /proc/self/mem has nothing at address 0: a read there is a true EIO of the kernel's. */
+static void eio_is_a_failed_request(void **state)
+{
+	EACH_ENGINE (e) {
+		struct engine f = *e;
+		int fd = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
+		struct store_queue *q;
+
+		assert_true(fd >= 0);
+		f.flags &= ~BLK_O_DIRECT;
+		q = new_queue(open_fd(&f, fd, 0));
+		assert_int_equal(rw(q, STORE_READ, 0, pages, PAGE_BYTES), -EIO);
+		assert_int_equal(rw(q, STORE_WRITE, 4096, pages, PAGE_BYTES), -EIO);
+		done_with(q);
+		close(fd);
+	}
+}
+
+static void enospc_is_a_failed_request_and_the_next_is_well(void **state)
+{
+	EACH_ENGINE (e) {
+		int fd = open("/dev/full", O_RDWR | O_CLOEXEC);
+		struct engine f = *e;
+		struct store_queue *q;
+
+		assert_true(fd >= 0);
+		f.flags &= ~BLK_O_DIRECT;
+		q = new_queue(open_fd(&f, fd, 0));
+		assert_int_equal(rw(q, STORE_WRITE, 0, pages, PAGE_BYTES), -ENOSPC);
+		memset(pages, 1, PAGE_BYTES);
+		assert_int_equal(rw(q, STORE_READ, 0, pages, PAGE_BYTES), 0);
+		assert_int_equal(pages[4095], 0);
+		done_with(q);
+		close(fd);
+	}
+}
+
+static void a_write_that_only_fits_in_part_is_an_error(void **state)
+{
+	struct rlimit old, small = { SIZE + 512, RLIM_INFINITY };
+
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	small.rlim_max = old.rlim_max;
+	EACH_ENGINE (e) {
+		struct engine f = *e;
+		struct store_queue *q;
+		int fd;
+
+		f.open_flags = 0;
+		f.flags &= ~BLK_O_DIRECT;
+		fd = scratch(&f, SIZE);
+		q = new_queue(open_fd(&f, fd, 0));
+		assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+		assert_int_equal(rw(q, STORE_WRITE, SIZE, pages, PAGE_BYTES), -EFBIG);
+		assert_int_equal(rw(q, STORE_WRITE, 0, pages, PAGE_BYTES), 0);
+		assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+		done_with(q);
+		close(fd);
+	}
+}
+
+static void a_read_only_image_is_told_so(void **state)
+{
+	EACH_ENGINE (e) {
+		int fd = scratch(e, SIZE);
+		struct store_queue *q = new_queue(open_fd(e, fd, BLK_O_READONLY));
+
+		assert_true(q->store->info.readonly);
+		assert_false(q->store->info.can_discard);
+		assert_int_equal(rw(q, STORE_READ, 0, pages, PAGE_BYTES), 0);
+		done_with(q);
+		close(fd);
+	}
+}
+
+/* Memory file systems of a fixed size need a mount of our own: in a child with its own mount namespace. */
+static void memory_that_runs_out_is_enospc_not_a_crash(void **state)
+{
+	pid_t child = fork();
+	int status;
+
+	assert_true(child >= 0);
+	if (child == 0) {
+		struct engine e = { "inline", "/mnt", "0", BLK_O_MEMORY, 0 };
+		struct store_queue *q;
+		int fd, failed = 0;
+
+		if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+		    mount("none", "/mnt", "tmpfs", 0, "size=256k") < 0)
+			_exit(77);
+		fd = scratch(&e, SIZE);
+		q = new_queue(open_fd(&e, fd, 0));
+		for (uint32_t i = 0; i < 128; i++) {
+			int rc = rw(q, STORE_WRITE, (uint64_t)i * PAGE_BYTES, page(0), PAGE_BYTES);
+
+			if (rc == -ENOSPC)
+				failed++;
+			else if (rc)
+				_exit(1);
+		}
+		_exit(failed > 32 && failed < 128 && rw(q, STORE_READ, 0, page(0), PAGE_BYTES) == 0 ? 0 : 2);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == 77)
+		skip();
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static void the_window_is_open_for_whole_files_only(void **state)
+{
+	const struct engine *e = &engines[0];
+	int fd = scratch(e, SIZE);
+	struct store *s = open_fd(e, fd, 0);
+	struct file *f = file_of(s);
+	struct store_queue *q = new_queue(s);
+	struct stat st;
+
+	assert_non_null(f->window);
+	assert_false(window_usable(f->window, f)); /* all hole */
+	assert_int_equal(rw(q, STORE_READ, 0, pages, PAGE_BYTES), 0);
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(st.st_blocks, 0); /* reading did not make it bigger */
+	assert_int_equal(posix_fallocate(fd, 0, SIZE), 0);
+	window_recheck(f->window, f);
+	assert_true(window_usable(f->window, f));
+	memset(pages, 9, PAGE_BYTES);
+	assert_int_equal(rw(q, STORE_WRITE, SIZE - PAGE_BYTES, pages, PAGE_BYTES), 0);
+	assert_int_equal(pread(fd, page(1), PAGE_BYTES, SIZE - PAGE_BYTES), PAGE_BYTES);
+	assert_memory_equal(page(0), page(1), PAGE_BYTES);
+	assert_int_equal(plain(q, STORE_DISCARD, 0, PAGE_BYTES), 0);
+	assert_false(window_usable(f->window, f));
+	s->ops->idle(q);
+	assert_false(window_usable(f->window, f));
+	done_with(q);
+	close(fd);
+}
+
+static void a_failed_flush_of_cached_data_stays_failed(void **state)
+{
+	struct engine e = engines[3];
+	int fd = scratch(&e, SIZE);
+	struct store *s = open_fd(&e, fd, 0);
+	struct store_queue *q = new_queue(s);
+
+	assert_int_equal(plain(q, STORE_FLUSH, 0, 0), 0);
+	file_of(s)->poisoned = true; /* as fdatasync's EIO leaves it */
+	assert_int_equal(plain(q, STORE_FLUSH, 0, 0), -EIO);
+	assert_int_equal(plain(q, STORE_FLUSH, 0, 0), -EIO);
+	done_with(q);
+	close(fd);
+}
+
+static void null_reads_zeroes(void **state)
+{
+	struct blk_open o = { .kind = BLK_STORE_NULL, .size = 1 << 20, .name = "n" };
+	struct store *s;
+	struct store_queue *q;
+
+	assert_int_equal(store_image_open(&o, NULL, 0, &s), 0);
+	q = new_queue(s);
+	memset(pages, 7, PAGE_BYTES);
+	assert_int_equal(rw(q, STORE_WRITE, 0, pages, PAGE_BYTES), 0);
+	assert_int_equal(rw(q, STORE_READ, 0, pages, 1024), 0);
+	assert_int_equal(pages[1023], 0);
+	assert_int_equal(pages[1024], 7);
+	done_with(q);
+}
+
+static void nonsense_is_not_opened(void **state)
+{
+	struct blk_open o = { .kind = BLK_STORE_FILE, .name = "x" };
+	struct store *s;
+	int fds[2] = { eventfd(0, 0), eventfd(0, 0) };
+
+	assert_int_equal(store_image_open(&o, NULL, 0, &s), -EINVAL); /* no file */
+	assert_int_equal(store_image_open(&o, fds, 2, &s), -EINVAL);  /* two */
+	assert_int_equal(fcntl(fds[0], F_GETFD), -1);		      /* closed: they were the store's */
+	o.kind = 77;
+	assert_int_equal(store_image_open(&o, NULL, 0, &s), -EINVAL);
+	o.kind = BLK_STORE_NULL;
+	memset(o.name, 'x', sizeof(o.name));
+	assert_int_equal(store_image_open(&o, NULL, 0, &s), -EINVAL);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(many_at_once_in_pieces_all_come_back_right),
+		cmocka_unit_test(flush_and_discard_work),
+		cmocka_unit_test(a_file_that_shrank_gives_an_error_for_what_is_gone),
+		cmocka_unit_test(a_file_that_grew_is_seen_by_resize),
+		cmocka_unit_test(eio_is_a_failed_request),
+		cmocka_unit_test(enospc_is_a_failed_request_and_the_next_is_well),
+		cmocka_unit_test(a_write_that_only_fits_in_part_is_an_error),
+		cmocka_unit_test(a_read_only_image_is_told_so),
+		cmocka_unit_test(memory_that_runs_out_is_enospc_not_a_crash),
+		cmocka_unit_test(the_window_is_open_for_whole_files_only),
+		cmocka_unit_test(a_failed_flush_of_cached_data_stays_failed),
+		cmocka_unit_test(null_reads_zeroes),
+		cmocka_unit_test(nonsense_is_not_opened),
+	};
+
+	return cmocka_run_group_tests_name("store", tests, setup, teardown);
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* test-poll.c - the busy-poll's window and budget, on a clock made of numbers. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+#include "backend/worker/poll.h"
+
+static void zero_never_polls(void **state)
+{
+	struct poll_ctl p;
+
+	poll_init(&p, 0, 1000);
+	assert_int_equal(poll_window(&p, 5000), 0);
+	poll_slept(&p, 1);
+	assert_int_equal(poll_window(&p, 6000), 0);
+}
+
+static void looking_in_vain_ends_the_habit(void **state)
+{
+	struct poll_ctl p;
+	uint64_t now = 0, spent = 0, w;
+
+	poll_init(&p, 50000, 0);
+	while ((w = poll_window(&p, now)) != 0) {
+		now += w;
+		spent += w;
+		poll_miss(&p, w);
+		assert_true(spent < 1000000);
+	}
+	assert_true(spent <= 100000); /* 50 + 25 + 12.5 .. us */
+}
+
+static void work_that_comes_soon_after_sleeping_brings_it_back(void **state)
+{
+	struct poll_ctl p;
+
+	poll_init(&p, 50000, 0);
+	for (int i = 0; i < 20; i++)
+		poll_miss(&p, 0);
+	assert_int_equal(poll_window(&p, 1000000), 0);
+	poll_slept(&p, 30000);
+	assert_true(poll_window(&p, 2000000) >= 30000);
+	poll_slept(&p, 90000);
+	assert_int_equal(poll_window(&p, 3000000), 50000); /* never beyond the limit */
+}
+
+static void work_that_comes_late_does_not(void **state)
+{
+	struct poll_ctl p;
+
+	poll_init(&p, 50000, 0);
+	for (int i = 0; i < 20; i++)
+		poll_miss(&p, 0);
+	poll_slept(&p, 5000000);
+	assert_int_equal(poll_window(&p, 1000000), 0);
+}
+
+/* The worst guest: its work always comes just after we gave up, so that looking seems to be worth it each time. */
+static void no_guest_makes_us_waste_more_than_the_share(void **state)
+{
+	struct poll_ctl p;
+	uint64_t now = 0, wasted = 0;
+
+	poll_init(&p, 50000, 0);
+	while (now < 10000000000ull) {
+		uint64_t w = poll_window(&p, now);
+
+		if (w) {
+			poll_miss(&p, w);
+			wasted += w;
+			now += w;
+		}
+		now += 1000;
+		poll_slept(&p, w + 1000);
+	}
+	assert_true(wasted > 1000000000ull); /* it does try */
+	assert_true(wasted <= (now * POLL_SHARE / 100) + POLL_BURST_NS);
+}
+
+static void useful_looking_may_go_on_for_ever(void **state)
+{
+	struct poll_ctl p;
+	uint64_t now = 0;
+
+	poll_init(&p, 50000, 0);
+	for (int i = 0; i < 1000000; i++) {
+		assert_true(poll_window(&p, now) > 0);
+		now += 25000;
+		poll_hit(&p, 25000);
+		now += 2000;
+	}
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(zero_never_polls),
+		cmocka_unit_test(looking_in_vain_ends_the_habit),
+		cmocka_unit_test(work_that_comes_soon_after_sleeping_brings_it_back),
+		cmocka_unit_test(work_that_comes_late_does_not),
+		cmocka_unit_test(no_guest_makes_us_waste_more_than_the_share),
+		cmocka_unit_test(useful_looking_may_go_on_for_ever),
+	};
+
+	return cmocka_run_group_tests_name("poll", tests, NULL, NULL);
+}
