@@ -349,6 +349,14 @@ static const struct option serve_options[] = {
 	{ "unix", 1, NULL, 'U' }, { "queues", 1, NULL, 'q' }, { "readonly", 0, NULL, 'r' }, { NULL, 0, NULL, 0 }
 };
 
+/* "key=value": nbdkit wants those of its filters behind the plugin, options before it. */
+static bool is_parameter(const char *arg)
+{
+	size_t n = strspn(arg, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.");
+
+	return arg[0] != '-' && n > 0 && arg[n] == '=';
+}
+
 /* serve [DEV] [--unix SOCK] [--queues N] [--readonly] [-- NBDKIT-OPTION...] */
 static int cmd_serve(int argc, char **argv)
 {
@@ -387,12 +395,16 @@ static int cmd_serve(int argc, char **argv)
 	if (argc - rest > 128)
 		return usage("too many options for nbdkit");
 	for (int i = rest + 1; i < argc; i++)
-		args[n++] = argv[i];
+		if (!is_parameter(argv[i]))
+			args[n++] = argv[i];
 	snprintf(dev, sizeof(dev), "dev=%u", t.dev.id);
 	snprintf(queues, sizeof(queues), "queues=%u", q);
 	args[n++] = plugin;
 	args[n++] = dev;
 	args[n++] = queues;
+	for (int i = rest + 1; i < argc; i++)
+		if (is_parameter(argv[i]))
+			args[n++] = argv[i];
 	args[n] = NULL;
 	execvp("nbdkit", (char *const *)(uintptr_t)args);
 	return complain(EXIT_FAILED, "install nbdkit", "cannot serve: nbdkit: %s", strerror(errno));
