@@ -22,16 +22,17 @@ static void shared_pages_are_zero_and_have_refs_of_their_own(void)
 	uint32_t refs[32];
 	xengntshr_handle *s = xengntshr_open(NULL, 0);
 	CHECK(s);
-	for (int round = 0; round < 2; round++) { /* the second time the pages are used ones */
-		uint8_t *p = xengntshr_share_pages(s, guest, 32, refs, 1);
+	for (int round = 0; round < 64; round++) { /* from the second time on, pages are used ones */
+		int n = round % 2 ? 1 : 32;
+		uint8_t *p = xengntshr_share_pages(s, guest, n, refs, 1);
 		CHECK(p);
-		for (unsigned i = 0; i < 32 * PAGE; i++)
+		for (int i = 0; i < n * (int)PAGE; i++)
 			CHECK_EQ(p[i], 0);
-		for (unsigned i = 0; i < 32; i++)
-			for (unsigned k = 0; k < i; k++)
+		for (int i = 0; i < n; i++)
+			for (int k = 0; k < i; k++)
 				CHECK(refs[i] != refs[k]);
-		memset(p, 0xff, 32 * PAGE);
-		CHECK_EQ(xengntshr_unshare(s, p, 32), 0);
+		memset(p, 0xff, (size_t)n * PAGE);
+		CHECK_EQ(xengntshr_unshare(s, p, (uint32_t)n), 0);
 	}
 }
 

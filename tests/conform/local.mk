@@ -8,3 +8,7 @@ noinst_HEADERS += tests/conform/conform.h
 
 dist_check_SCRIPTS += tests/conform/conform.t
 TESTS += tests/conform/conform.t
+
+# Needs everything built: installed programs are what it looks at.
+dist_check_SCRIPTS += tests/test-bindings.sh
+TESTS += tests/test-bindings.sh
