@@ -209,7 +209,7 @@ struct home {
 	bool ok;
 };
 
-enum who { GUEST_READS, GUEST_WRITES, NOBODY_ELSE };
+enum who { GUEST_READS, GUEST_WRITES, INHERITED };
 
 static void node(struct home *h, enum who who, const char *base, const char *rel, const char *value)
 {
@@ -235,7 +235,10 @@ static void make_uuid(char *to)
 		to += sprintf(to, i == 4 || i == 6 || i == 8 || i == 10 ? "-%02x" : "%02x", b[i]);
 }
 
-/* The nodes libxl makes, with libxl's permissions: the guest reads its home and owns only what it is meant to write. */
+/*
+ * The nodes libxl makes, with libxl's permissions: the guest reads its home and owns only what it is meant to write.
+ * A node starts with its parent's permissions, so most need not be told.
+ */
 static void home_nodes(struct home *h, const char *uuid, const char *name, uint32_t xs_port)
 {
 	static const char *const dirs_ro[] = { "cpu", "memory", "device", "control", NULL };
@@ -248,26 +251,26 @@ static void home_nodes(struct home *h, const char *uuid, const char *name, uint3
 	(void)xs_rm(h->xs, h->t, h->xl);
 	node(h, GUEST_READS, h->dom, "", NULL);
 	node(h, GUEST_READS, h->vm, "", NULL);
-	node(h, NOBODY_ELSE, h->xl, "", NULL);
-	node(h, NOBODY_ELSE, h->xl, "device", NULL);
-	node(h, NOBODY_ELSE, h->xl, "type", "pvh");
-	node(h, GUEST_READS, h->dom, "vm", h->vm);
-	node(h, GUEST_READS, h->dom, "name", name);
+	node(h, INHERITED, h->xl, "", NULL);
+	node(h, INHERITED, h->xl, "device", NULL);
+	node(h, INHERITED, h->xl, "type", "pvh");
+	node(h, INHERITED, h->dom, "vm", h->vm);
+	node(h, INHERITED, h->dom, "name", name);
 	for (const char *const *d = dirs_ro; *d; d++)
-		node(h, GUEST_READS, h->dom, *d, NULL);
+		node(h, INHERITED, h->dom, *d, NULL);
 	for (const char *const *d = dirs_rw; *d; d++)
 		node(h, GUEST_WRITES, h->dom, *d, strncmp(*d, "control/", 8) ? NULL : "");
-	node(h, GUEST_READS, h->dom, "control/platform-feature-multiprocessor-suspend", "1");
-	node(h, GUEST_READS, h->dom, "cpu/0", NULL);
-	node(h, GUEST_READS, h->dom, "cpu/0/availability", "online");
+	node(h, INHERITED, h->dom, "control/platform-feature-multiprocessor-suspend", "1");
+	node(h, INHERITED, h->dom, "cpu/0", NULL);
+	node(h, INHERITED, h->dom, "cpu/0/availability", "online");
 	snprintf(number, sizeof(number), "%u", h->domid);
-	node(h, GUEST_READS, h->dom, "domid", number);
-	node(h, GUEST_READS, h->dom, "store", NULL);
+	node(h, INHERITED, h->dom, "domid", number);
+	node(h, INHERITED, h->dom, "store", NULL);
 	snprintf(number, sizeof(number), "%u", xs_port);
-	node(h, GUEST_READS, h->dom, "store/port", number);
-	node(h, GUEST_READS, h->dom, "store/ring-ref", "1");
-	node(h, GUEST_READS, h->vm, "uuid", uuid);
-	node(h, GUEST_READS, h->vm, "name", name);
+	node(h, INHERITED, h->dom, "store/port", number);
+	node(h, INHERITED, h->dom, "store/ring-ref", "1");
+	node(h, INHERITED, h->vm, "uuid", uuid);
+	node(h, INHERITED, h->vm, "name", name);
 }
 
 static struct xs_handle *store_open(void)

@@ -8,7 +8,9 @@ bin_PROGRAMS += hostxen/hostxen
 pkglibexec_PROGRAMS += hostxen/hostxend
 pkglib_LTLIBRARIES += hostxen/libhostxen.la hostxen/libhostxen-xsd.la
 noinst_HEADERS += hostxen/world.h hostxen/wire.h hostxen/broker.h hostxen/lib/lib.h
-EXTRA_DIST += hostxen/README.md
+EXTRA_DIST += hostxen/README.md hostxen/test-lib.sh hostxen/test-life.t hostxen/test-xenbus.t hostxen/test-fault.t
+check_PROGRAMS += hostxen/probe
+TESTS += hostxen/test-life.t hostxen/test-xenbus.t hostxen/test-fault.t
 
 hostxen_hostxen_SOURCES = hostxen/hostxen.c
 hostxen_hostxen_CPPFLAGS = $(AM_CPPFLAGS) $(XENSTORE_CFLAGS)
@@ -26,3 +28,7 @@ hostxen_libhostxen_xsd_la_SOURCES = hostxen/xsd-open.c
 hostxen_libhostxen_xsd_la_CFLAGS = $(hostxen_plain_cflags)
 hostxen_libhostxen_xsd_la_LDFLAGS = $(hostxen_plain_ldflags)
 hostxen_libhostxen_xsd_la_LIBADD = -ldl
+
+hostxen_probe_SOURCES = hostxen/probe.c
+hostxen_probe_CPPFLAGS = $(AM_CPPFLAGS) $(XENGNTTAB_CFLAGS) $(XENEVTCHN_CFLAGS)
+hostxen_probe_LDADD = $(XENGNTTAB_LIBS) $(XENEVTCHN_LIBS)
