@@ -28,8 +28,7 @@ static bool transfer(struct guest *g, struct guest_queue *q, uint8_t op, uint64_
 	}
 	guest_put(g, q, &r);
 	guest_push(g, q);
-	return guest_take(g, q, &rsp, 10000) && rsp.status == BLKIF_RSP_OKAY && rsp.id == sector + 1 && rsp.op == op &&
-	       !rsp.dirty;
+	return guest_take(g, q, &rsp, 10000) && rsp.status == BLKIF_RSP_OKAY && rsp.id == sector + 1 && rsp.op == op;
 }
 
 static bool flush(struct guest *g, struct guest_queue *q)

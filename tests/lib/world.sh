@@ -199,7 +199,7 @@ honest_start() # [DEV]
 	within 10 more_requests honest/xvda 0 || { echo "Bail out! the honest guest does no I/O"; diag <"$W/honest.log"; exit 1; }
 }
 HONEST_IO='--rw randread=1,randwrite=1 --bs 4k-16k --depth 4 --rate 400 --verify --runtime 600 --json'
-requests_of() { stat_of "$1" requests; }
+requests_of() { stat_of "$1" responses; }
 more_requests() { local n; n=$(requests_of "$1"); [ "${n:-0}" -gt "$2" ]; } # DOM/DEV THAN
 # undisturbed NAME: the honest guest goes on verifying
 undisturbed()
@@ -216,7 +216,7 @@ honest_stop_if_any()
 {
 	local status
 	[ -n "$honest_pid" ] || return 0
-	kill -INT $honest_pid 2>/dev/null
+	kill -TERM $honest_pid 2>/dev/null
 	within 20 not kill -0 $honest_pid || kill -KILL $honest_pid
 	wait $honest_pid
 	status=$?

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# lifecycle.t - a disk from attach to detach: data stays, guests reboot, close, come back; sizes change under way.
+. "${SYNTH_SRCDIR:-.}/tests/lib/world.sh"
+world_start
+img=$(image a.img 16M)
+front() { local d=$1; shift; guest "$d" timeout 40 synth-blkfront "$@"; } # DOMID ARGS...
+gone() { ! ctl show sinner/xvda >/dev/null 2>&1; }
+node() { dom0 xenstore-read "/local/domain/0/backend/vbd/1/51712/$1" 2>/dev/null; }
+
+# ------------------------------------------------------------------ data stays
+head -c 16M /dev/urandom >"$W/data"
+attach sinner "$img" xvda >/dev/null
+is 'a new device waits for the guest (state 2 from birth)' "$(node state)" 2
+check 'the guest writes the whole disk' front 1 write xvda <"$W/data"
+front 1 read xvda >"$W/back"
+check 'and reads it back' cmp "$W/data" "$W/back"
+check 'what is flushed is in the image' cmp "$W/data" "$img"
+check 'detach when the guest has closed it' ctl detach sinner/xvda
+check 'after a detach no node is left' not dom0 xenstore-exists /local/domain/0/backend/vbd/1/51712
+check 'after a detach the front directory is gone' not dom0 xenstore-exists /local/domain/1/device/svbd/51712
+attach sinner "$img" xvda >/dev/null
+front 1 read xvda >"$W/back"
+check 'attached again, the data is there' cmp "$W/data" "$W/back"
+check 'the image is not locked after a detach' eval 'ctl detach sinner/xvda >/dev/null && flock -n "$img" true'
+attach sinner "$img" xvda >/dev/null
+
+# --------------------------------------------------- close, come back, reboot, crash
+check 'opened and closed ten times in a row' eval 'for i in 1 2 3 4 5 6 7 8 9 10; do front 1 flush xvda || exit 1; done'
+is 'after a clean close the device waits again' "$(within 5 equal '$(node state)' 2; node state)" 2
+background hostxen run -d 1 -- "$badfront" -p -q 1 -t 600000 51712 full
+within 10 more_requests sinner/xvda 100
+kill -KILL "${children[-1]}"
+is 'the front end is killed: the back end does not move' "$(node state)" 4
+front 1 read xvda >/dev/null
+is 'a rebooted guest finds its disk' $? 0
+before=$(requests_of sinner/xvda)
+check 'I/O of a rebooted guest is verified' bad 1 -n 30 51712 verify
+
+# Windows and boot loaders close before they have ever connected
+guest 1 xenstore-write device/svbd/51712/state 5
+check 'closing before connecting: Closing is answered (Windows)' within 5 equal '$(node state)' 5
+guest 1 xenstore-write device/svbd/51712/state 6
+check 'closing before connecting: Closed is answered' within 5 equal '$(node state)' 6
+guest 1 xenstore-write device/svbd/51712/state 1
+check 'closing before connecting: then it waits again' within 5 equal '$(node state)' 2
+check 'and connects' bad 1 -n 5 51712 verify
+# GRUB and OVMF: straight to 4, never 3; then to Closed without Closing
+check 'a front end that never says Initialised is served (mini-os, OVMF)' bad 1 --set state=4 51712 publish
+check 'and the next one' bad 1 -n 5 51712 verify
+
+# ---------------------------------------------------------------- detach asks the guest
+background hostxen run -d 1 -- synth-blkfront io xvda --rw randread --rate 100 --runtime 600
+within 10 more_requests sinner/xvda "$(requests_of sinner/xvda)"
+check 'detach from a guest that lets go' ctl detach sinner/xvda
+check '... and the device is gone' within 5 gone
+children_kill
+attach sinner "$img" xvda >/dev/null
+background hostxen run -d 1 -- "$badfront" -t 600000 51712 hold >"$W/hold"
+within 10 test -s "$W/hold"
+ctl detach sinner/xvda --wait 0.5 >/dev/null 2>&1
+is 'a guest that keeps the disk: detach is refused' $? 4
+check '... --force takes it' ctl detach sinner/xvda --force
+check '... and nothing of the guest stays mapped' eval 'children_kill; within 5 guest_empty 1'
+
+# ---------------------------------------------------------------------- online resize
+attach sinner "$img" xvda >/dev/null
+background hostxen run -d 1 -- synth-blkfront io xvda --rw randrw --verify --rate 200 --runtime 600
+io=${children[-1]}
+within 10 more_requests sinner/xvda 20
+is 'online resize: the device says its new size' "$(ctl resize sinner/xvda 32M --json | jq .size)" $((32 << 20))
+is 'online resize: the guest is told in sectors' "$(node sectors)" $((32 << 11))
+is 'online resize: the image has grown' "$(stat -c %s "$img")" $((32 << 20))
+is 'online resize: the state stays Connected' "$(node state)" 4
+before=$(requests_of sinner/xvda)
+check 'online resize: I/O goes on' within 5 more_requests sinner/xvda "$before"
+kill -TERM "$io"; within 10 not kill -0 "$io"
+is 'online resize: a front end connected later sees it' "$(front 1 info xvda --json | jq '.size // .bytes')" $((32 << 20))
+like 'online resize: the new part is served' "$(bad 1 -n 60 51712 verify)" 'verified 60'
+truncate -s 24M "$img"
+is 'resize without a size takes the image as it is' "$(ctl resize sinner/xvda --json | jq .size)" $((24 << 20))
+ctl detach sinner/xvda --force >/dev/null
+
+# ------------------------------------------------------------- domain destroy, 50 cycles
+fds() { find "/proc/$1/fd" -mindepth 1 2>/dev/null | wc -l; }
+nodes() { dom0 xenstore-ls -f / | grep -cE 'vbd|/domain/3'; }
+cycle()
+{
+	hostxen create 3 --name cycle || return 1
+	attach cycle "$W/c.img" xvda --queues 2 >/dev/null || return 1
+	hostxen run -d 3 -- "$badfront" -p -q 2 -t 60000 51712 full >/dev/null 2>&1 &
+	within 10 more_requests cycle/xvda 10 || return 1
+	hostxen destroy 3 --kill || return 1
+	within 10 no_device || return 1
+	within 10 no_domain
+}
+no_device() { ! ctl show cycle/xvda >/dev/null 2>&1; }
+no_domain() { [ -z "$(dom_info 3 state)" ]; }
+image c.img 4M >/dev/null
+cycle >"$W/cycle" 2>&1
+base="fds $(fds "$blkd_pid") ports $(dom_info 0 ports) nodes $(nodes)"
+n=0
+for n in $(seq 50); do cycle >"$W/cycle" 2>&1 || break; done
+is '50 domains destroyed with I/O in flight' "$n: $(cat "$W/cycle")" '50: '
+settled() { [ "fds $(fds "$blkd_pid") ports $(dom_info 0 ports) nodes $(nodes)" = "$base" ]; }
+within 5 settled
+is 'after 50 destroyed domains: file descriptors, ports and nodes as after the first' \
+	"fds $(fds "$blkd_pid") ports $(dom_info 0 ports) nodes $(nodes)" "$base"
+is 'after 50 destroyed domains: no worker is left' "$(pgrep -P "$blkd_pid" | wc -l)" 0
+world_end

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# xenstore.t - a front end's nodes: every one missing, empty, huge, negative, out of range; states in any order; watch floods.
+. "${SYNTH_SRCDIR:-.}/tests/lib/world.sh"
+world_start
+honest_start
+
+attach sinner "$(image a.img 8M)" xvda --queues 4 >/dev/null
+
+# published WANT OPTIONS...: what the back end makes of it (served, refused, ignored); afterwards a good front end is served
+published()
+{
+	local want=$1 out
+	shift
+	out=$(bad 1 -t 3000 "$@" 51712 publish 2>&1 | tr '\n' ' ')
+	case $want in
+	served) is "published [$*]: served" "$out" 'connected served yes reusable yes ' ;;
+	refused) is "published [$*]: refused, and reusable" "$out" 'refused reusable yes ' ;;
+	ignored) like "published [$*]: ignored, and reusable" "$out" '^ignored 2 reusable yes $' ;;
+	esac
+}
+
+published served
+published refused --unset ring-ref
+published refused --unset event-channel
+published served --unset protocol -a none
+published ignored --unset state
+for node in ring-ref event-channel protocol; do
+	published refused --set $node=
+	published refused --huge $node
+	published refused --set $node=-1
+	published refused --set $node=1x
+	published refused --set "$node= 8"
+	published refused --set $node=0x8
+	published refused --set $node=18446744073709551617
+done
+for node in ring-page-order num-ring-pages multi-queue-num-queues feature-persistent; do
+	published refused --set $node=
+	published refused --huge $node
+	published refused --set $node=-1
+	published refused --set $node=1x
+	published refused --set $node=1000000
+	published refused --set $node=18446744073709551617
+done
+published refused -o 1 --set ring-page-order=32
+published refused -o 1 --set ring-page-order=31
+published refused -o 1 --set ring-page-order=5
+published refused -o 1 --set ring-page-order=4
+published refused -o 1 --unset ring-ref1
+published refused -o 1 --set num-ring-pages=3
+published refused -o 1 --set num-ring-pages=0
+published refused -q 2 --set multi-queue-num-queues=0
+published refused -q 2 --set multi-queue-num-queues=5
+published refused -q 2 --set multi-queue-num-queues=1000000
+published refused -q 2 --unset queue-1/ring-ref
+published refused -q 2 --unset queue-0/event-channel
+published refused -q 2 --unset queue-1/event-channel
+published served -k
+published served -o 1 --set num-ring-pages=2
+published refused --set ring-ref=4294967295
+published refused --set ring-ref=4294967296
+published refused --set ring-ref=0
+published refused --set ring-ref=30000
+published refused --set event-channel=0
+published refused --set event-channel=4000
+published refused --set event-channel=4294967295
+published refused --set protocol=x86_128-abi
+published refused --set protocol=X86_64-ABI
+published refused --set feature-persistent=2
+published ignored --set state=
+published ignored --huge state
+published ignored --set state=-3
+published ignored --set state=3x
+published ignored --set state=99
+undisturbed 'bad nodes'
+
+# Rings in pages of somebody else: the honest guest's numbers are good there and mean nothing here.
+background hostxen run -d 2 -- "$badfront" -t 600000 51712 grefs >"$W/grefs"
+within 10 test -s "$W/grefs"
+published refused --set ring-ref="$(cat "$W/grefs")"
+
+# XSA-57, XSA-175: what the guest can write about the other end is not believed
+dom0 xenstore-read /local/domain/0/backend/vbd/1/51712/params >"$W/params"
+published served --set backend=/local/domain/0/backend/vbd/2/51712
+published served --set backend-id=2
+published served --set virtual-device=51728
+published served --set params=file:/etc/passwd
+is 'the image is still the one the toolstack chose (XSA-57)' "$(show sinner/xvda .target)" "$(cat "$W/params")"
+
+seed=${SEED:-$RANDOM}
+echo "# seed $seed (SEED=$seed repeats it)"
+for walk in 1 2 3; do
+	is "states and nodes in any order at any time, walk $((seed + walk))" \
+		"$(bad 1 -s $((seed + walk)) -t 2500 51712 walk 2>&1 | tr '\n' ' ')" 'walked reusable yes '
+	undisturbed "walk $walk"
+done
+
+# ------------------------------------------------- XSA-349: a watched node never stops changing
+# xenstored limits what a guest can write in a second, so the flood comes from dom0, where nothing does: faster than any guest.
+rss_kb() { awk '/^VmRSS/ { print $2 }' "/proc/$blkd_pid/status"; }
+front=/local/domain/1/device/svbd/51712
+before=$(rss_kb)
+background hostxen run -d 0 -- "$badfront" -n 100000 -t 60000 -N x "$front" flood >"$W/flood1"
+background hostxen run -d 0 -- "$badfront" -n 50000 -t 60000 "$front" flood >"$W/flood2"
+background hostxen run -d 1 -- "$badfront" -n 100000 -t 4000 51712 flood >"$W/flood3"
+img=$(image b.img 1M)
+attach_connect() { attach honest "$img" xvdc && bad 2 -n 5 "$(vdev xvdc)" verify && ctl detach honest/xvdc --force; }
+start=$(date +%s%N)
+check 'while a node is written without end, others attach' attach honest "$img" xvdb
+ms=$((($(date +%s%N) - start) / 1000000))
+check "... in time: $ms ms" test "$ms" -lt 3000
+check '... and detach' ctl detach honest/xvdb --force
+check '... and are connected' attach_connect
+undisturbed 'a watch flood'
+flooded() { grep -q written "$W/flood1" && grep -q written "$W/flood2"; }
+check '10^5 writes to a watched node have been made' within 60 flooded
+diag <"$W/flood1"
+after=$(rss_kb)
+check "memory is bounded under a watch flood: $before KiB, then $after KiB (XSA-349)" test "$after" -lt $((before + 8192))
+children_kill
+dom0 xenstore-rm "$front/x"
+check 'after the flood a good front end is served' bad 1 -n 5 51712 verify
+
+world_end
