@@ -35,6 +35,13 @@ fail() # NAME [TEXT...]
 	echo "not ok $tap_n - $name"
 	[ $# -eq 0 ] || printf '%s\n' "$@" | diag
 }
+bail() # TEXT [FILE]: nothing more can be tested
+{
+	echo "Bail out! $1"
+	[ ! -s "${2:-}" ] || diag <"$2"
+	tap_failed=1
+	exit 1
+}
 skip() { tap_n=$((tap_n + 1)); echo "ok $tap_n - $1 # SKIP $2"; } # NAME REASON
 skip_all() { echo "1..0 # SKIP $1"; exit 0; }
 is() # NAME GOT WANT
@@ -92,7 +99,7 @@ world_stop()
 	[ -n "${WORLD_KEEP:-}" ] && echo "# kept: $W" || rm -rf "$W"
 }
 trap 'world_stop' EXIT
-trap 'echo "Bail out! interrupted or out of time"; exit 1' TERM INT HUP
+trap 'bail "interrupted or out of time"' TERM INT HUP
 
 dom0() { hostxen run -d 0 -- "$@"; }
 guest() { local d=$1; shift; hostxen run -d "$d" -- "$@"; } # guest DOMID CMD...
@@ -104,7 +111,7 @@ blkd_start() # ARGS...
 	blkd_pid=$!
 	# a job that is killed must not be reported by the shell in the middle of the TAP
 	disown $blkd_pid
-	within 10 ctl daemon status || { echo "Bail out! synth-blkd does not start"; diag <"$W/blkd.log"; exit 1; }
+	within 10 ctl daemon status || bail 'synth-blkd does not start'
 }
 blkd_alive() { kill -0 "$blkd_pid" 2>/dev/null; }
 blkd_wait_gone() { within "${1:-10}" not blkd_alive; }
@@ -113,18 +120,20 @@ not() { ! "$@"; }
 # world_start [ARGS OF synth-blkd]: domains 1 "sinner" and 2 "honest" exist
 world_start()
 {
-	hostxen start >"$W/start.log" 2>&1 || { echo "Bail out! hostxen does not start"; diag <"$W/start.log"; exit 1; }
-	hostxen create 1 --name sinner && hostxen create 2 --name honest || { echo "Bail out! no domains"; exit 1; }
+	hostxen start >"$W/start.log" 2>&1 || bail 'hostxen does not start' "$W/start.log"
+	hostxen create 1 --name sinner && hostxen create 2 --name honest || bail 'no domains'
 	blkd_start "$@"
 }
 
 # Each test file ends with these.
 world_end()
 {
-	local status
+	local status device
 	honest_stop_if_any
 	check 'at the end: the daemon is alive' blkd_alive
 	children_kill
+	for device in $(ctl list --json | jq -r '.devices[].device'); do ctl detach "$device" --force >/dev/null; done
+	is 'at the end: no device is left when all are detached' "$(ctl list --json | jq -r '.devices[].device')" ''
 	check 'at the end: no grant of a guest is mapped, no port of the daemon is left' within 10 nothing_left
 	ctl daemon stop >/dev/null 2>&1
 	check 'at the end: the daemon stops when told' blkd_wait_gone 15
@@ -192,11 +201,11 @@ honest_start() # [DEV]
 {
 	local img
 	img=$(image honest.img 16M)
-	attach honest "$img" xvda >/dev/null || { echo "Bail out! the honest guest gets no disk"; exit 1; }
+	attach honest "$img" xvda >/dev/null || bail 'the honest guest gets no disk'
 	# shellcheck disable=SC2086
 	hostxen run -d 2 -- synth-blkfront io xvda $HONEST_IO >"$W/honest.out" 2>"$W/honest.log" &
 	honest_pid=$!
-	within 10 more_requests honest/xvda 0 || { echo "Bail out! the honest guest does no I/O"; diag <"$W/honest.log"; exit 1; }
+	within 10 more_requests honest/xvda 0 || bail 'the honest guest does no I/O' "$W/honest.log"
 }
 HONEST_IO='--rw randread=1,randwrite=1 --bs 4k-16k --depth 4 --rate 400 --verify --runtime 600 --json'
 requests_of() { stat_of "$1" responses; }
