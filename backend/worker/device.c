@@ -100,7 +100,8 @@ static int queue_make(struct queue *q, const struct wire_connect *c, int fd)
 	return rc ? rc : q->dev->class->queue_open(q, c);
 }
 
-/* All signals stay with the main thread. */
+/* All signals stay with the main thread, but for SIGBUS, which is this thread's own: a store's guard (store-window.c)
+ * waits for it, and a fault that is blocked kills the process past every handler. */
 static int queue_start_thread(struct queue *q)
 {
 	sigset_t all, old;
@@ -109,6 +110,7 @@ static int queue_start_thread(struct queue *q)
 	int rc;
 
 	sigfillset(&all);
+	sigdelset(&all, SIGBUS);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	pthread_attr_init(&attr);
 #ifndef __SANITIZE_THREAD__
