@@ -17,13 +17,7 @@ served() # NAME: I/O completes again; the state has been Connected throughout
 	is "$1: the guest's back end is Connected" "$(state)" 4
 	is "$1: the new daemon knows the device" "$(show honest/xvda .state)" Connected
 }
-again()
-{
-	hostxen run -d 0 -- synth-blkd >>"$W/blkd.log" 2>&1 &
-	blkd_pid=$!
-	disown $blkd_pid
-	within 10 ctl daemon status
-}
+again() { blkd_start; }
 
 kill -TERM "$blkd_pid"
 check 'SIGTERM ends the daemon in good order' blkd_wait_gone 15

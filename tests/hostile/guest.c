@@ -124,6 +124,16 @@ void guest_open(struct guest *g, const char *dev)
 	free(id);
 }
 
+void guest_relink(struct guest *g)
+{
+	char id[16];
+
+	snprintf(id, sizeof(id), "%u", g->back_domid);
+	guest_write(g, "backend", g->back);
+	guest_write(g, "backend-id", id);
+	guest_write(g, "virtual-device", strrchr(g->dir, '/') + 1);
+}
+
 int guest_wait_back(struct guest *g, int a, int b, uint32_t ms)
 {
 	uint64_t end = now_ms() + ms;

@@ -68,6 +68,8 @@ struct guest {
 
 /* @dev: "51712" or a directory.  Exits with a message when there is no such device. */
 void guest_open(struct guest *g, const char *dev);
+/* Write the links to the back end again, as the toolstack made them. */
+void guest_relink(struct guest *g);
 /* Bring our state to 1 and wait for the back end's 2, whatever was before.  False: not within @ms. */
 bool guest_reset(struct guest *g, uint32_t ms);
 /* Grant rings and pages, publish (with g->nodes instead of what the book says), write 3. */

@@ -78,6 +78,9 @@ void act_verify(struct guest *g, const struct sin_args *a)
 		if (i % 16 == 0 && !flush(g, q))
 			die("flush failed");
 	}
+	if (!guest_close(g, 10000))
+		die("the back end does not close");
+	guest_write(g, "state", "1");
 	printf("verified %u\n", n);
 }
 

@@ -52,11 +52,11 @@ like() # NAME GOT EXTENDED-REGEX
 {
 	if [[ $2 =~ $3 ]]; then pass "$1"; else fail "$1" "got: $2" "wanted something like: $3"; fi
 }
-check() # NAME CMD...
+check() # NAME CMD...: in this shell, so that CMD may set variables
 {
-	local name=$1 out
+	local name=$1
 	shift
-	if out=$("$@" 2>&1); then pass "$name"; else fail "$name" "failed: $*" "$out"; fi
+	if "$@" >"$W/check.out" 2>&1; then pass "$name"; else fail "$name" "failed: $*" "$(cat "$W/check.out")"; fi
 }
 # within SECONDS CMD...: until it succeeds
 within()
@@ -85,17 +85,35 @@ mkdir -p "$SYNTH_RUNDIR"
 children=()  # processes of ours to end
 blkd_pid=
 
-world_stop()
+world_dirs=() # more directories (or mounts) to remove in the end
+
+# Every process of this world, whoever started it, by the directory's name in its environment; but for hostxen's own.
+world_pids()
 {
 	local pid
+	for pid in $(grep -lzFx "HOSTXEN_DIR=$HOSTXEN_DIR" /proc/[0-9]*/environ 2>/dev/null | grep -oE '[0-9]+'); do
+		case $(cat "/proc/$pid/comm" 2>/dev/null) in
+		hostxend | xenstored | '') ;;
+		*) echo "$pid" ;;
+		esac
+	done
+}
+
+world_stop()
+{
+	local pid dir
 	trap - EXIT
 	if [ "$tap_failed" -gt 0 ] && [ -s "$W/blkd.log" ]; then
 		echo "# last words of synth-blkd:"
 		tail -n 40 "$W/blkd.log" | cut -c1-300 | diag
 	fi
-	for pid in ${children[@]+"${children[@]}"} $blkd_pid; do kill -KILL "$pid" 2>/dev/null; done
+	for pid in ${children[@]+"${children[@]}"} $blkd_pid $(world_pids); do kill -KILL "$pid" 2>/dev/null; done
 	timeout 20 hostxen stop >/dev/null 2>&1
 	wait 2>/dev/null
+	for dir in ${world_dirs[@]+"${world_dirs[@]}"}; do
+		umount "$dir" 2>/dev/null
+		rm -rf "$dir"
+	done
 	[ -n "${WORLD_KEEP:-}" ] && echo "# kept: $W" || rm -rf "$W"
 }
 trap 'world_stop' EXIT
