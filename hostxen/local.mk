@@ -8,9 +8,9 @@ bin_PROGRAMS += hostxen/hostxen
 pkglibexec_PROGRAMS += hostxen/hostxend
 pkglib_LTLIBRARIES += hostxen/libhostxen.la hostxen/libhostxen-xsd.la
 noinst_HEADERS += hostxen/world.h hostxen/wire.h hostxen/broker.h hostxen/lib/lib.h
-EXTRA_DIST += hostxen/README.md hostxen/test-lib.sh hostxen/test-life.t hostxen/test-xenbus.t hostxen/test-fault.t
+EXTRA_DIST += hostxen/README.md hostxen/test-lib.sh hostxen/test-life.t hostxen/test-xenbus.t hostxen/test-fault.t hostxen/test-qemu.t
 check_PROGRAMS += hostxen/probe
-TESTS += hostxen/test-life.t hostxen/test-xenbus.t hostxen/test-fault.t
+TESTS += hostxen/test-life.t hostxen/test-xenbus.t hostxen/test-fault.t hostxen/test-qemu.t
 
 hostxen_hostxen_SOURCES = hostxen/hostxen.c
 hostxen_hostxen_CPPFLAGS = $(AM_CPPFLAGS) $(XENSTORE_CFLAGS)
