@@ -8,3 +8,4 @@ EXTRA_DIST += tests/README.md tests/lib/world.sh
 include tests/conform/local.mk
 include tests/hostile/local.mk
 include tests/block/local.mk
+include tests/xenbus/local.mk

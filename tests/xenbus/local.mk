@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The handshake, and the control plane's life: real processes, states played by hand.
+check_PROGRAMS += tests/xenbus/rings
+tests_xenbus_rings_CPPFLAGS = $(AM_CPPFLAGS) -D__XEN_TOOLS__ $(XENEVTCHN_CFLAGS) $(XENGNTTAB_CFLAGS) $(XENSTORE_CFLAGS)
+tests_xenbus_rings_LDADD = $(XEN_LIBS)
+xenbus_tests = tests/xenbus/fronts.t tests/xenbus/removal.t tests/xenbus/restart.t tests/xenbus/workers.t tests/xenbus/storm.t
+TESTS += $(xenbus_tests)
+EXTRA_DIST += $(xenbus_tests) tests/xenbus/lib.sh
