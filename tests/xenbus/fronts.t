@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Each front end's own order of states, as the drivers and firmwares do it.
-. "${SYNTH_SRCDIR:-.}/tests/lib/world.sh"
-. "$SYNTH_SRCDIR/tests/xenbus/lib.sh"
+. "${SYNTH_SRCDIR:-.}/tests/lib/world.sh" || exit 99
+. "$SYNTH_SRCDIR/tests/xenbus/lib.sh" || exit 99
 world_start
 V=51712
 begin() { kattach sinner null:8M xvda >/dev/null || fail "$1: attach"; hold 1 $V "${@:2}"; }

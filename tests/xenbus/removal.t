@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # How devices go: asked by us or by another toolstack, by force, with their directories, with their domain.
-. "${SYNTH_SRCDIR:-.}/tests/lib/world.sh"
-. "$SYNTH_SRCDIR/tests/xenbus/lib.sh"
+. "${SYNTH_SRCDIR:-.}/tests/lib/world.sh" || exit 99
+. "$SYNTH_SRCDIR/tests/xenbus/lib.sh" || exit 99
 world_start --linger 2
 V=51712
 F=/local/domain/1/device/vbd/$V B=$(back_dir 1 $V) L=/libxl/1/device/vbd/$V

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The daemon ends, in every way, and comes again: guests go on, and what went away meanwhile is cleaned up.
-. "${SYNTH_SRCDIR:-.}/tests/lib/world.sh"
-. "$SYNTH_SRCDIR/tests/xenbus/lib.sh"
+. "${SYNTH_SRCDIR:-.}/tests/lib/world.sh" || exit 99
+. "$SYNTH_SRCDIR/tests/xenbus/lib.sh" || exit 99
 world_start
 V=51712
 img=$(image a.img 16M)
@@ -10,11 +10,9 @@ attach sinner "$img" xvda >/dev/null
 attach sinner null:8M xvdb >/dev/null
 kattach honest "$(image b.img 8M)" xvda >/dev/null
 uuid=$(show sinner/xvda .uuid)
-workers() { pgrep -f "synth-blkd-worker --domid [12] --name (sinner|honest)" -P "$1" | wc -l; }
 
 # states of the connected one, from here on
-dom0 xenstore-watch "$(back_dir 1 $V)/state" >"$W/watched" 2>&1 &
-children+=($!)
+background dom0 xenstore-watch "$(back_dir 1 $V)/state" >"$W/watched" 2>&1
 hostxen run -d 1 -- synth-blkfront io xvda --rw randread=1,randwrite=1 --bs 4k --depth 4 --rate 300 --verify --runtime 600 --json >"$W/io.out" 2>"$W/io.log" &
 io=$!
 children+=($io)
@@ -29,7 +27,7 @@ blkd_start
 check 'a new daemon: serves it again' within 15 equal '$(show sinner/xvda .phase)' connected
 check 'a new daemon: I/O goes on' within 10 more_requests sinner/xvda 50
 is 'a new daemon: the same attachment' "$(show sinner/xvda .uuid)" "$uuid"
-is 'a new daemon: the same image' "$(show sinner/xvda .target)" "$img"
+is 'a new daemon: the same image' "$(show sinner/xvda .target)" "file:$img"
 is 'a new daemon: the state node was not touched' "$(wc -l <"$W/watched")" "$events"
 is 'a new daemon: the others wait as before' "$(show sinner/xvdb .state) $(show honest/xvda .phase)" 'InitWait initwait'
 check 'a new daemon: the image is locked' not attach honest "$img" xvdc
@@ -56,12 +54,37 @@ check 'domain gone meanwhile: its nodes are removed' within 5 gone "$(back_dir 2
 check 'domain gone meanwhile: it is not listed' not ctl show 2/xvda
 check 'detached meanwhile: goes to Closed, and away' within 10 gone "$(back_dir 1 51728)"
 check 'the connected one is served again' within 15 more_requests sinner/xvda 50
-kill -INT $io
+kill -TERM $io
 within 20 not kill -0 $io
 is 'every byte was right' "$(jq -r .errors "$W/io.out" 2>/dev/null)" 0
-check 'the guest could close' within 10 equal '$(show sinner/xvda .phase)' closed
+check 'the guest could close' within 10 equal '$(show sinner/xvda .phase)' initwait
+
+# the other states a daemon may leave behind
+kattach sinner null:8M xvdc >/dev/null
+hold 1 51744
+step 'before' 1 51744 3 4
+step 'before' 1 51744 5 5
 kill -KILL "$blkd_pid"
 blkd_start
-is 'Closed is found as Closed' "$(show sinner/xvda '"\(.state) \(.phase)"')" 'Closed closed'
-check 'and goes' ctl detach sinner/xvda
+is 'Closing is found as Closing' "$(show sinner/xvdc '"\(.state) \(.phase)"')" 'Closing half'
+step 'Closing goes on' 1 51744 6 6
+kill -KILL "$blkd_pid"
+blkd_start
+is 'Closed is found as Closed' "$(show sinner/xvdc '"\(.state) \(.phase)"')" 'Closed closed'
+step 'Closed goes on' 1 51744 1 2
+step 'and connects' 1 51744 4 4
+ctl detach sinner/xvdc --wait 1 >/dev/null 2>&1
+kill -KILL "$blkd_pid"
+blkd_start
+is 'one that was asked to let go is asked still' "$(show sinner/xvdc '"\(.state) \(.phase)"')" 'Closing detaching'
+front 1 51744 6
+check 'and goes when it does' within 10 gone "$(back_dir 1 51744)"
+drop
+kattach sinner null:8M xvdc >/dev/null
+kill -KILL "$blkd_pid"
+dom0 xenstore-write "$(back_dir 1 51744)/params" 'garbage:'
+blkd_start
+check 'nodes that were damaged: not served, and logged' grep -q 'xvdc: found, but cannot be served' "$W/blkd.log"
+check 'nodes that were damaged: left for a person to look at' there "$(back_dir 1 51744)"
+dom0 xenstore-rm "$(back_dir 1 51744)" /local/domain/1/device/vbd/51744 /libxl/1/device/vbd/51744
 world_end

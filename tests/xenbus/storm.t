@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # A guest that writes its watched nodes without end (XSA-349): bounded memory, bounded work, nobody else disturbed.
-. "${SYNTH_SRCDIR:-.}/tests/lib/world.sh"
-. "$SYNTH_SRCDIR/tests/xenbus/lib.sh"
+. "${SYNTH_SRCDIR:-.}/tests/lib/world.sh" || exit 99
+. "$SYNTH_SRCDIR/tests/xenbus/lib.sh" || exit 99
 world_start
 V=51712
 rss() { awk '/^VmRSS/ {print $2}' "/proc/$(pidof_blkd)/status"; }
@@ -31,5 +31,6 @@ check 'and starts again' within 10 is_back 1 $V 2
 hold 1 $V
 front 1 $V 3
 check 'and connects' within 10 is_back 1 $V 4
+ctl detach --force sinner/xvda >/dev/null
 drop
 world_end

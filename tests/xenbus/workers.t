@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Workers that die, and workers that cannot start.
-. "${SYNTH_SRCDIR:-.}/tests/lib/world.sh"
-. "$SYNTH_SRCDIR/tests/xenbus/lib.sh"
+. "${SYNTH_SRCDIR:-.}/tests/lib/world.sh" || exit 99
+. "$SYNTH_SRCDIR/tests/xenbus/lib.sh" || exit 99
 world_start
 V=51712
 honest_start
