@@ -14,8 +14,8 @@
 
 #include "common/log/log.h"
 
-#define CHUNK	(256u << 10)
-#define DEPTH	8u
+#define CHUNK   (256u << 10)
+#define DEPTH   8u
 #define WAIT_MS 200u
 
 struct chunk {
@@ -106,7 +106,8 @@ static void progress(struct copy *k, uint64_t done, uint64_t total, bool last)
 	memset(bar, '#', (size_t)n);
 	bar[40] = '\0';
 	if (total)
-		fprintf(stderr, "\r[%s] %3d%% %llu MiB", bar, (int)(done * 100 / total), (unsigned long long)(done >> 20));
+		fprintf(stderr, "\r[%s] %3d%% %llu MiB", bar, (int)(done * 100 / total),
+			(unsigned long long)(done >> 20));
 	else
 		fprintf(stderr, "\r%llu MiB", (unsigned long long)(done >> 20));
 	if (last)
@@ -115,15 +116,15 @@ static void progress(struct copy *k, uint64_t done, uint64_t total, bool last)
 
 static int io_failed(const struct copy *k, const char *what, uint64_t offset, int err)
 {
-	return complain(EXIT_FAILED, NULL, "%s: cannot %s at offset %llu: %s", k->t.name, what, (unsigned long long)offset,
-			strerror(-err));
+	return complain(EXIT_FAILED, NULL, "%s: cannot %s at offset %llu: %s", k->t.name, what,
+			(unsigned long long)offset, strerror(-err));
 }
 
 /* ------------------------------------------------------------------ options */
 
 static const struct option options[] = {
 	{ "offset", 1, NULL, 'o' }, { "length", 1, NULL, 'l' }, { "all", 0, NULL, 'a' },
-	{ "secure", 0, NULL, 's' }, { "quiet", 0, NULL, 'q' },	{ NULL, 0, NULL, 0 },
+	{ "secure", 0, NULL, 's' }, { "quiet", 0, NULL, 'q' },  { NULL, 0, NULL, 0 },
 };
 
 /* Parse, find, open. */
@@ -173,8 +174,8 @@ static int region(struct copy *k, uint64_t *end)
 	uint32_t sector = blkfront_info(k->t.b)->sector_size;
 
 	if (k->offset > size || (k->has_length && k->length > size - k->offset))
-		return complain(EXIT_USAGE, NULL, "the region ends behind the end of %s, which has %llu bytes", k->t.name,
-				(unsigned long long)size);
+		return complain(EXIT_USAGE, NULL, "the region ends behind the end of %s, which has %llu bytes",
+				k->t.name, (unsigned long long)size);
 	if (k->offset % sector || (k->has_length && k->length % sector))
 		return usage("--offset and --length are multiples of %u bytes", sector);
 	*end = k->has_length ? k->offset + k->length : size;
@@ -326,7 +327,8 @@ static int copy_in(struct copy *k, uint64_t end)
 			return r;
 		n = fill(c, MIN(end - at, (uint64_t)CHUNK));
 		if (interrupted)
-			return complain(EXIT_FAILED, NULL, "interrupted; the first %llu bytes are written", (unsigned long long)done);
+			return complain(EXIT_FAILED, NULL, "interrupted; the first %llu bytes are written",
+					(unsigned long long)done);
 		if (n < 0)
 			return complain(EXIT_FAILED, NULL, "cannot read stdin: %s", strerror((int)-n));
 		eof = (uint64_t)n < MIN(end - at, (uint64_t)CHUNK);
@@ -394,7 +396,8 @@ int cmd_discard(int argc, char **argv)
 	if (!r)
 		r = region(&k, &end);
 	if (!r && !(k.secure ? blkfront_info(k.t.b)->secure_discard : blkfront_info(k.t.b)->discard))
-		r = complain(EXIT_FAILED, NULL, "the back end of %s offers no %sdiscard", k.t.name, k.secure ? "secure " : "");
+		r = complain(EXIT_FAILED, NULL, "the back end of %s offers no %sdiscard", k.t.name,
+			     k.secure ? "secure " : "");
 	if (!r && end > k.offset) {
 		c->xfer = (struct blkfront_xfer){ .op = k.secure ? BLKFRONT_SECURE_DISCARD : BLKFRONT_DISCARD,
 						  .sector = k.offset / SECTOR_BYTES,

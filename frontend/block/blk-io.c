@@ -24,11 +24,11 @@
 #include "frontend/block/blk-verify.h"
 
 #define MAX_DEPTH     4096u
-#define MAX_BS	      (64u << 20)
+#define MAX_BS        (64u << 20)
 #define MAX_UNITS     (1u << 28)
 #define WAKE_AUTO     0u
 #define SLICE_MS      200u /* a sleeper looks at the clock at least so often */
-#define POLL_US	      1000000u
+#define POLL_US       1000000u
 #define DEF_RUNTIME_S 5u
 
 enum kind { K_READ, K_WRITE, K_RANDREAD, K_RANDWRITE, K_TRIM, K_FLUSH, K_NR };
@@ -196,8 +196,8 @@ static void verify_result(struct job *j, struct io *io)
 	if (!reads(io->kind) || io->err)
 		return;
 	for (uint64_t i = 0; i < n; i++) {
-		enum verify_result r = verify_check(io->buf + i * unit, io->offset + i * unit,
-						    j->seq[first + i], j->plan->seed + j->index);
+		enum verify_result r = verify_check(io->buf + i * unit, io->offset + i * unit, j->seq[first + i],
+						    j->plan->seed + j->index);
 
 		if (r == VERIFY_OK) {
 			j->verified++;
@@ -206,8 +206,8 @@ static void verify_result(struct job *j, struct io *io)
 		} else {
 			if (!halt)
 				complain(EXIT_FAILED, NULL, "%s: verify failed at offset %llu: %s (queue %u)",
-					 j->target->name, (unsigned long long)(io->offset + i * unit),
-					 verify_text(r), j->index);
+					 j->target->name, (unsigned long long)(io->offset + i * unit), verify_text(r),
+					 j->index);
 			j->mismatch = halt = true;
 			return;
 		}
@@ -373,7 +373,8 @@ static void run_phase(struct job *j, uint64_t start, uint64_t end, bool readback
 
 	for (;;) {
 		over = over || halt || interrupted || now >= end || (!readback && issued >= j->budget);
-		while (!over && (j->nr_idle || j->held) && (readback || (issued < j->budget && issued < allowed(j, start, now)))) {
+		while (!over && (j->nr_idle || j->held) &&
+		       (readback || (issued < j->budget && issued < allowed(j, start, now)))) {
 			err = issue(j, now, readback);
 			if (err == -EAGAIN)
 				break;
@@ -467,7 +468,8 @@ static int job_init(struct job *j, const struct plan *p, struct target *t, uint3
 		j->ios[i].buf = blkfront_buf_get(j->q);
 		j->idle[j->nr_idle++] = &j->ios[i];
 		/* Some data that does not compress; no place claims it. */
-		for (uint64_t b = 0; !p->verify && (p->weight[K_WRITE] || p->weight[K_RANDWRITE]) && b < p->bs_max; b += 8)
+		for (uint64_t b = 0; !p->verify && (p->weight[K_WRITE] || p->weight[K_RANDWRITE]) && b < p->bs_max;
+		     b += 8)
 			memcpy(j->ios[i].buf + b, &(uint64_t){ rnd(j) }, 8);
 	}
 	return 0;
@@ -616,7 +618,8 @@ static int parse_rw(struct plan *p, const char *text)
 		for (k = 0; k < K_NR && strcmp(word, kind_names[k]);)
 			k++;
 		if (k == K_NR)
-			return usage("--rw: '%s' is none of read, write, randread, randwrite, randrw, trim, flush", word);
+			return usage("--rw: '%s' is none of read, write, randread, randwrite, randrw, trim, flush",
+				     word);
 		p->weight[k] += w;
 		p->total_weight += w;
 	}
@@ -657,8 +660,29 @@ static int parse_grants(struct plan *p, const char *text)
 	return usage("--grants: '%s' is none of persistent, reuse, per-io", text);
 }
 
-enum { O_RW = 256, O_BS, O_DEPTH, O_QUEUES, O_ORDER, O_RUNTIME, O_IOS, O_RATE, O_VERIFY, O_POLL, O_SLEEP, O_SPIN,
-       O_WAKE, O_NOPERSIST, O_GRANTS, O_NOINDIRECT, O_OFFSET, O_SIZE, O_SEED, O_JSON, O_TIMEOUT };
+enum {
+	O_RW = 256,
+	O_BS,
+	O_DEPTH,
+	O_QUEUES,
+	O_ORDER,
+	O_RUNTIME,
+	O_IOS,
+	O_RATE,
+	O_VERIFY,
+	O_POLL,
+	O_SLEEP,
+	O_SPIN,
+	O_WAKE,
+	O_NOPERSIST,
+	O_GRANTS,
+	O_NOINDIRECT,
+	O_OFFSET,
+	O_SIZE,
+	O_SEED,
+	O_JSON,
+	O_TIMEOUT
+};
 
 static const struct option options[] = {
 	{ "rw", 1, NULL, O_RW },
@@ -752,7 +776,8 @@ static int fit(struct plan *p, const struct target *t)
 
 	p->queues = i->nr_queues;
 	if (p->offset >= disk || p->offset % p->bs_min)
-		return complain(EXIT_USAGE, NULL, "--offset: %llu is past the end of %s (%llu bytes), or not a multiple of --bs",
+		return complain(EXIT_USAGE, NULL,
+				"--offset: %llu is past the end of %s (%llu bytes), or not a multiple of --bs",
 				(unsigned long long)p->offset, t->name, (unsigned long long)disk);
 	if (!p->size || p->size > disk - p->offset)
 		p->size = disk - p->offset;
@@ -843,15 +868,19 @@ static int load(struct plan *p, struct target *t)
 	else
 		tell_text(p, t, &r);
 	if (blkfront_status(t->b) != 0)
-		return complain(EXIT_FAILED, NULL, "%s: stopped early: %s", t->name,
-				strerror(-blkfront_status(t->b)));
+		return complain(EXIT_FAILED, NULL, "%s: stopped early: %s", t->name, strerror(-blkfront_status(t->b)));
 	return r.errors || r.mismatch ? EXIT_FAILED : EXIT_OK;
 }
 
 int cmd_io(int argc, char **argv)
 {
-	struct plan p = { .bs_min = 4096, .bs_max = 4096, .depth = 1, .queues = 1, .order = FRONT_MAX_ORDER,
-			  .seed = 1, .timeout_s = 10 };
+	struct plan p = { .bs_min = 4096,
+			  .bs_max = 4096,
+			  .depth = 1,
+			  .queues = 1,
+			  .order = FRONT_MAX_ORDER,
+			  .seed = 1,
+			  .timeout_s = 10 };
 	struct blkfront_config c = { 0 };
 	struct target t = { 0 };
 	const char *dev;

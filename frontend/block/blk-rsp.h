@@ -21,13 +21,13 @@ struct blk_flight {
 		uint32_t gen;  /* of the request in it, or of the next */
 		uint32_t next; /* free list, BLK_RSP_NONE at its end */
 		uint8_t op;    /* BLKIF_OP_* the response must name; BLK_RSP_IDLE when none is in flight */
-	} *slot;
+	} * slot;
 	uint32_t nr, free, used;
 };
 
 enum blk_rsp_fault {
 	BLK_RSP_OK,
-	BLK_RSP_BAD_ID,	      /* no such slot */
+	BLK_RSP_BAD_ID,       /* no such slot */
 	BLK_RSP_NOT_INFLIGHT, /* nothing asked, or answered before */
 	BLK_RSP_WRONG_OP,
 	BLK_RSP_BAD_PRODUCER, /* more responses than requests; found by ring_front_pending() */

@@ -19,8 +19,8 @@ struct verify_head {
 enum verify_result {
 	VERIFY_OK,
 	VERIFY_FOREIGN, /* not one of our units */
-	VERIFY_OFFSET,	/* a unit of ours that belongs elsewhere */
-	VERIFY_STALE,	/* another write than the last one of this run */
+	VERIFY_OFFSET,  /* a unit of ours that belongs elsewhere */
+	VERIFY_STALE,   /* another write than the last one of this run */
 	VERIFY_CORRUPT, /* our header, other bytes */
 	VERIFY_NR
 };

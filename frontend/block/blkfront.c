@@ -31,9 +31,9 @@ struct slot {
 	blkfront_done_fn *done;
 	void *arg;
 	struct blkfront_xfer *xfer; /* a part of it; done and arg are unused */
-	uint8_t *buf;		    /* pool memory of the request */
-	uint8_t *copy;		    /* part of a read: where to copy it when answered */
-	void *shared;		    /* pages granted for this request alone */
+	uint8_t *buf;               /* pool memory of the request */
+	uint8_t *copy;              /* part of a read: where to copy it when answered */
+	void *shared;               /* pages granted for this request alone */
 	uint32_t bytes, nr_shared;
 	uint32_t indirect; /* index of its indirect page, or NO_INDIRECT */
 	enum blkfront_op op;
@@ -47,8 +47,8 @@ struct blkfront_queue {
 	struct blk_flight flight;
 	struct slot *slot;
 	uint32_t unpublished; /* requests placed since the last push */
-	bool due;	      /* an event is to be read */
-	bool masked;	      /* it was read and is not unmasked yet */
+	bool due;             /* an event is to be read */
+	bool masked;          /* it was read and is not unmasked yet */
 
 	uint8_t *pool;
 	uint32_t *refs; /* of each pool page; NULL when granted per I/O */
@@ -70,8 +70,8 @@ struct blkfront {
 	struct blkfront_info info;
 	_Atomic uint64_t sectors;
 	_Atomic int status; /* 0 or -errno, see blkfront_status() */
-	int stop_fd;	    /* eventfd, readable once status is not 0: wakes sleepers */
-	int quit_fd;	    /* eventfd, readable when the watcher shall end */
+	int stop_fd;        /* eventfd, readable once status is not 0: wakes sleepers */
+	int quit_fd;        /* eventfd, readable when the watcher shall end */
 	pthread_t watcher;
 	bool watching;
 	struct blkfront_queue *queue;
@@ -285,8 +285,8 @@ static int cls_connected(struct front *f, bool again, void *arg)
 		if (err == 0)
 			err = alloc_indirect(&b->queue[i]);
 	}
-	if (again && store_read_u64(f->store, NULL, path_join(&p, f->dev.back, "sectors"),
-				    UINT64_MAX / SECTOR_BYTES, &n) == 0) {
+	if (again &&
+	    store_read_u64(f->store, NULL, path_join(&p, f->dev.back, "sectors"), UINT64_MAX / SECTOR_BYTES, &n) == 0) {
 		if (n != atomic_load(&b->sectors))
 			log_info("%s: resized from %llu to %llu sectors", f->dev.dir,
 				 (unsigned long long)atomic_load(&b->sectors), (unsigned long long)n);
@@ -516,8 +516,8 @@ static void put_indirect(struct blkfront_queue *q, struct slot *s, enum blkfront
 
 	memset(&r, 0, sizeof(r)); /* its padding is seen by the back end */
 	s->indirect = q->free_indirect[--q->nr_free_indirect];
-	put_segs((struct blkif_request_segment *)(void *)(q->indirect + (size_t)s->indirect * PAGE_BYTES), refs,
-		 offset, s->bytes);
+	put_segs((struct blkif_request_segment *)(void *)(q->indirect + (size_t)s->indirect * PAGE_BYTES), refs, offset,
+		 s->bytes);
 	r.operation = BLKIF_OP_INDIRECT;
 	r.indirect_op = wire_op[op];
 	r.nr_segments = (uint16_t)nr_segs;
@@ -742,8 +742,7 @@ int blkfront_xfer(struct blkfront_queue *q, struct blkfront_xfer *x)
 
 	if (err < 0)
 		return err;
-	if (has_data(x->op) && (uintptr_t)x->mem % q->b->info.sector_size &&
-	    in_pool(q, x->mem, x->nr * SECTOR_BYTES))
+	if (has_data(x->op) && (uintptr_t)x->mem % q->b->info.sector_size && in_pool(q, x->mem, x->nr * SECTOR_BYTES))
 		return -EINVAL;
 	if (x->op == BLKFRONT_FLUSH)
 		x->nr = 0;

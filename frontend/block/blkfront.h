@@ -37,7 +37,7 @@ struct blkfront_config {
 	uint32_t queues;    /* at most so many; 0: 1 */
 	uint32_t max_order; /* ring pages at most 1 << this; no more than offered */
 	uint32_t buf_bytes; /* of a pool buffer, rounded up to pages; 0: 64 KiB */
-	uint32_t bufs;	    /* a queue; 0: 16 */
+	uint32_t bufs;      /* a queue; 0: 16 */
 	enum blkfront_grants grants;
 	bool no_indirect;
 	uint32_t timeout_ms; /* to connect; 0: 10 s */
@@ -48,10 +48,10 @@ struct blkfront_info {
 	bool readonly, cdrom, removable;
 	bool flush, discard, secure_discard;
 	uint32_t discard_granularity, discard_alignment; /* bytes */
-	uint32_t nr_queues, ring_pages, ring_entries;	 /* a queue */
-	uint32_t max_segments;				 /* pages a request can name */
-	uint32_t max_bytes;				 /* of one request on a page-aligned buffer */
-	enum blkfront_grants grants;			 /* what was agreed */
+	uint32_t nr_queues, ring_pages, ring_entries;    /* a queue */
+	uint32_t max_segments;                           /* pages a request can name */
+	uint32_t max_bytes;                              /* of one request on a page-aligned buffer */
+	enum blkfront_grants grants;                     /* what was agreed */
 };
 
 struct blkfront;
@@ -107,7 +107,7 @@ struct blkfront_xfer {
 	/* private */
 	struct list entry;
 	uint64_t placed; /* sectors */
-	uint32_t parts;	 /* in flight */
+	uint32_t parts;  /* in flight */
 	int err;
 };
 /* Checks as blkfront_submit(), -EAGAIN never. @x must live until done. */

@@ -22,7 +22,7 @@
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 #define BUF_BYTES    (128u << 10)
-#define BUFS	     16u
+#define BUFS         16u
 #define CLOSE_MS     10000u
 #define SLICE_MS     200u
 #define MAX_REQUEST  (32u << 20)
@@ -88,7 +88,8 @@ static int do_io(enum blkfront_op op, void *mem, uint64_t bytes, uint64_t offset
 {
 	struct line *l = &disk.line[atomic_fetch_add_explicit(&disk.next, 1, memory_order_relaxed) %
 				    blkfront_info(disk.b)->nr_queues];
-	struct call c = { .xfer = { .op = op, .sector = offset / SECTOR_BYTES, .nr = bytes / SECTOR_BYTES, .mem = mem } };
+	struct call c = { .xfer = {
+				  .op = op, .sector = offset / SECTOR_BYTES, .nr = bytes / SECTOR_BYTES, .mem = mem } };
 
 	if ((offset | bytes) % blkfront_info(disk.b)->sector_size) {
 		nbdkit_error("request of %llu bytes at %llu is not in whole sectors; try --filter=blocksize",
@@ -139,7 +140,7 @@ static int synth_config(const char *key, const char *value)
 	return 0;
 }
 
-#define CONFIG_HELP                                                            \
+#define CONFIG_HELP                                                          \
 	"dev=<NAME>     The disk: xvda, or 51712 (default: the only one).\n" \
 	"queues=<N>     Rings to use at most (default 1)."
 

@@ -19,8 +19,8 @@
 #include "common/xen/paths.h"
 #include "frontend/block/vdev.h"
 
-#define PROGRAM	   "synth-blkfront"
-#define PLUGIN	   "nbdkit-synth-plugin.so"
+#define PROGRAM    "synth-blkfront"
+#define PLUGIN     "nbdkit-synth-plugin.so"
 #define CLOSE_MS   10000u
 #define NEXT_STATE "see what holds it with `" PROGRAM " list` here and `synthctl list` on the host"
 
@@ -98,7 +98,8 @@ static int open_store(struct store **ret)
 	int err = store_open(ret);
 
 	if (err < 0)
-		return complain(EXIT_UNREACHABLE, "is this a Xen guest? is xenfs mounted on /proc/xen, or /dev/xen/xenbus there?",
+		return complain(EXIT_UNREACHABLE,
+				"is this a Xen guest? is xenfs mounted on /proc/xen, or /dev/xen/xenbus there?",
 				"cannot reach xenstore: %s", strerror(-err));
 	return 0;
 }
@@ -133,9 +134,11 @@ int target_find(struct target *t, const char *dev)
 		}
 	free(devs);
 	if (found == 0 && dev)
-		return complain(EXIT_NOTFOUND, "see what there is: " PROGRAM " list", "this domain has no disk %s", dev);
+		return complain(EXIT_NOTFOUND, "see what there is: " PROGRAM " list", "this domain has no disk %s",
+				dev);
 	if (found == 0)
-		return complain(EXIT_NOTFOUND, "attach one on the host: synthctl attach disk DOM file:/PATH --user-frontend",
+		return complain(EXIT_NOTFOUND,
+				"attach one on the host: synthctl attach disk DOM file:/PATH --user-frontend",
 				"this domain has no disk");
 	if (!dev && found > 1)
 		return usage("this domain has %u disks: say which", found);
@@ -169,9 +172,10 @@ int target_open(struct target *t, const struct blkfront_config *c)
 				"cannot open %s: no answer from the back end in time (it is %s)", t->name, why);
 	case -ENOSPC:
 	case -ENOMEM:
-		return complain(EXIT_FAILED,
-				"use a smaller --depth, --bs or --queues, or raise /sys/module/xen_gntalloc/parameters/limit",
-				"cannot open %s: no more pages can be granted: %s", t->name, strerror(-err));
+		return complain(
+			EXIT_FAILED,
+			"use a smaller --depth, --bs or --queues, or raise /sys/module/xen_gntalloc/parameters/limit",
+			"cannot open %s: no more pages can be granted: %s", t->name, strerror(-err));
 	case -EACCES:
 	case -EPERM:
 		return complain(EXIT_PERMISSION, "run it as root", "cannot open %s: %s", t->name, strerror(-err));
@@ -188,7 +192,8 @@ int target_close(struct target *t, int code)
 	store_close(t->store);
 	t->store = NULL;
 	if (err < 0 && !code)
-		return complain(EXIT_TIMEOUT, NULL, "%s: the back end did not close in time: %s", t->name, strerror(-err));
+		return complain(EXIT_TIMEOUT, NULL, "%s: the back end did not close in time: %s", t->name,
+				strerror(-err));
 	return code;
 }
 
@@ -228,7 +233,8 @@ static struct json_object *describe(struct store *s, const struct front_dev *d)
 	json_object_object_add(o, "type", json_object_new_string(d->type));
 	json_object_object_add(o, "state", json_object_new_string(xenbus_state_name(front_read_state(s, d->dir))));
 	json_object_object_add(o, "backend_state",
-			       d->back[0] ? json_object_new_string(xenbus_state_name(front_read_state(s, d->back))) : NULL);
+			       d->back[0] ? json_object_new_string(xenbus_state_name(front_read_state(s, d->back)))
+					  : NULL);
 	json_object_object_add(o, "size", v == UINT64_MAX ? NULL : json_object_new_uint64(v * SECTOR_BYTES));
 	json_object_object_add(o, "backend", d->back[0] ? json_object_new_string(d->back) : NULL);
 	json_object_object_add(o, "backend_domid", json_object_new_uint64(d->back_domid));
@@ -287,14 +293,14 @@ static int cmd_list(int argc, char **argv)
 		if (json)
 			print_json(all);
 		else if (nr)
-			printf("%-8s %-10s %-5s %-13s %-13s %15s %s\n", "DEV", "VDEV", "TYPE", "STATE",
-			       "BACKEND-STATE", "SIZE", "BACKEND");
+			printf("%-8s %-10s %-5s %-13s %-13s %15s %s\n", "DEV", "VDEV", "TYPE", "STATE", "BACKEND-STATE",
+			       "SIZE", "BACKEND");
 		for (uint32_t i = 0; i < nr && !json; i++) {
 			struct json_object *o = json_object_array_get_idx(all, i);
 
 			printf("%-8s %-10s %-5s %-13s %-13s %15s %s\n", text_of(o, "dev"), text_of(o, "vdev"),
-			       text_of(o, "type"), text_of(o, "state"), text_of(o, "backend_state"),
-			       text_of(o, "size"), text_of(o, "backend"));
+			       text_of(o, "type"), text_of(o, "state"), text_of(o, "backend_state"), text_of(o, "size"),
+			       text_of(o, "backend"));
 		}
 		json_object_put(all);
 	}
@@ -320,7 +326,7 @@ static int cmd_info(int argc, char **argv)
 		if (json) {
 			print_json(o);
 		} else {
-			json_object_object_foreach (o, key, val)
+			json_object_object_foreach(o, key, val)
 				printf("%-22s %s\n", key, val ? json_object_get_string(val) : "-");
 		}
 		json_object_put(o);
@@ -362,6 +368,7 @@ static int cmd_serve(int argc, char **argv)
 {
 	char plugin[4096], dev[32], queues[32];
 	const char *args[256] = { "nbdkit", "--foreground" };
+	const char *which = NULL;
 	struct target t = { 0 };
 	int n = 2, o, r, rest = argc;
 	uint32_t q = 1;
@@ -383,9 +390,9 @@ static int cmd_serve(int argc, char **argv)
 		if (n > 64)
 			return usage("too many options");
 	}
-	r = opt_dev(rest, argv, optind, &args[255]);
+	r = opt_dev(rest, argv, optind, &which);
 	if (!r)
-		r = target_find(&t, args[255]);
+		r = target_find(&t, which);
 	r = target_close(&t, r);
 	if (r)
 		return r;

@@ -41,7 +41,7 @@ int target_close(struct target *t, int code);
 extern _Atomic bool interrupted;
 void catch_signals(void);
 /* How long in ms a back end may be silent before we give up, when all that is left is to wait for answers. */
-#define PATIENCE_MS	    30000u
+#define PATIENCE_MS        30000u
 #define PATIENCE_SIGNAL_MS 3000u
 static inline bool out_of_patience(uint64_t since_ns)
 {

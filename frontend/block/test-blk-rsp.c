@@ -99,7 +99,7 @@ static void second_answer_is_refused_when_its_slot_serves_another_request(void *
 	(void)blk_flight_take(&flight, BLKIF_OP_READ, &old);
 	assert_int_equal(answer(old, BLKIF_OP_READ, 0, &r), BLK_RSP_OK);
 	(void)blk_flight_take(&flight, BLKIF_OP_READ, &new);
-	assert_int_equal((uint32_t)old, (uint32_t)new);
+	assert_int_equal((uint32_t)old, (uint32_t) new);
 	assert_int_equal(answer(old, BLKIF_OP_READ, 0, &r), BLK_RSP_NOT_INFLIGHT);
 	assert_int_equal(answer(new, BLKIF_OP_READ, 0, &r), BLK_RSP_OK);
 }
@@ -140,7 +140,8 @@ static void status_becomes_errno(void **state)
 	static const struct {
 		int16_t wire;
 		int err;
-	} cases[] = { { 0, 0 }, { -1, -EIO }, { -2, -EOPNOTSUPP }, { 1, -EIO }, { -3, -EIO }, { 0x7fff, -EIO }, { -0x8000, -EIO } };
+	} cases[] = { { 0, 0 },     { -1, -EIO },     { -2, -EOPNOTSUPP }, { 1, -EIO },
+		      { -3, -EIO }, { 0x7fff, -EIO }, { -0x8000, -EIO } };
 	struct blk_rsp r;
 	uint64_t id;
 

@@ -14,11 +14,20 @@ static const struct {
 	const char *name;
 	uint32_t vdev;
 } known[] = {
-	{ "xvda", 51712 },		     { "xvda1", 51713 },	 { "xvdb", 51728 },
-	{ "xvdp15", 51967 },		     { "xvdq", 1u << 28 | 4096 }, { "xvdaa", 1u << 28 | 26 << 8 },
-	{ "xvda16", 1u << 28 | 16 },	     { "hda", 768 },		 { "hdb1", 833 },
-	{ "hdc", 5632 },		     { "hdd", 5696 },		 { "sda", 2048 },
-	{ "sdp15", 2303 },		     { "xvdzz", 1u << 28 | 701 << 8 },
+	{ "xvda", 51712 },
+	{ "xvda1", 51713 },
+	{ "xvdb", 51728 },
+	{ "xvdp15", 51967 },
+	{ "xvdq", 1u << 28 | 4096 },
+	{ "xvdaa", 1u << 28 | 26 << 8 },
+	{ "xvda16", 1u << 28 | 16 },
+	{ "hda", 768 },
+	{ "hdb1", 833 },
+	{ "hdc", 5632 },
+	{ "hdd", 5696 },
+	{ "sda", 2048 },
+	{ "sdp15", 2303 },
+	{ "xvdzz", 1u << 28 | 701 << 8 },
 };
 
 static void name_and_number_agree(void **state)
@@ -30,6 +39,17 @@ static void name_and_number_agree(void **state)
 		assert_int_equal(vdev_parse(known[i].name, &vdev), 0);
 		assert_int_equal(vdev, known[i].vdev);
 		assert_string_equal(vdev_name(known[i].vdev, name), known[i].name);
+	}
+}
+
+static void number_of_no_disk_is_its_own_name(void **state)
+{
+	static const uint32_t numbers[] = { 0, 1, 767, 896, 5760, 1u << 29, 1u << 31, UINT32_MAX };
+	char name[VDEV_NAME_MAX], text[16];
+
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+		snprintf(text, sizeof(text), "%u", numbers[i]);
+		assert_string_equal(vdev_name(numbers[i], name), text);
 	}
 }
 
@@ -49,9 +69,10 @@ static void numbers_and_d_names_are_read_too(void **state)
 
 static void nonsense_is_no_name(void **state)
 {
-	static const char *const bad[] = { "",	   "xvd",   "xvd1",  "xvda0",	"xvda01", "xvdA",   "xvda256", "xvdaaaaaaaa",
-					   "hde",  "hda64", "sdq",   "sda16",	"-1",	  "51712x", "0x10",    "4294967296",
-					   "d",	   "dp1",   "d1p",   "d1p256",	"d1048576", "eth0", " xvda",   "xvda " };
+	static const char *const bad[] = { "",        "xvd",         "xvd1",     "xvda0",      "xvda01", "xvdA",
+					   "xvda256", "xvdaaaaaaaa", "hde",      "hda64",      "sdq",    "sda16",
+					   "-1",      "51712x",      "0x10",     "4294967296", "d",      "dp1",
+					   "d1p",     "d1p256",      "d1048576", "eth0",       " xvda",  "xvda " };
 	uint32_t vdev;
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
@@ -105,6 +126,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(name_and_number_agree),
+		cmocka_unit_test(number_of_no_disk_is_its_own_name),
 		cmocka_unit_test(numbers_and_d_names_are_read_too),
 		cmocka_unit_test(nonsense_is_no_name),
 		cmocka_unit_test(every_number_has_a_name_that_fits_and_reads_back),

@@ -44,7 +44,7 @@ const char *vdev_name(uint32_t vdev, char name[VDEV_NAME_MAX])
 		disk = minor >> 4;
 		part = minor & 15;
 		prefix = major == SD_MAJOR ? "sd" : prefix;
-	} else if (major == IDE0_MAJOR || major == IDE1_MAJOR) {
+	} else if ((major == IDE0_MAJOR || major == IDE1_MAJOR) && minor < 128) {
 		disk = (minor >> 6) + (major == IDE1_MAJOR ? 2u : 0);
 		part = minor & 63;
 		prefix = "hd";

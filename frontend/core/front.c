@@ -113,8 +113,8 @@ static int take_lock(const struct front_dev *d, int *ret)
 		return -EBUSY;
 	for (const char *c = where ? where : ""; *c; c++)
 		hash = (hash ^ (uint8_t)*c) * 0x100000001b3u;
-	n = snprintf(a.sun_path + 1, sizeof(a.sun_path) - 1, "synth-front/%016llx/%s/%u/%s",
-		     (unsigned long long)hash, d->type, d->id, d->back);
+	n = snprintf(a.sun_path + 1, sizeof(a.sun_path) - 1, "synth-front/%016llx/%s/%u/%s", (unsigned long long)hash,
+		     d->type, d->id, d->back);
 	if (n < 0)
 		return -EINVAL;
 	n = MIN(n, (int)sizeof(a.sun_path) - 2);
@@ -307,9 +307,9 @@ static void step(struct front *f, enum front_event ev)
 	if (err < 0 && f->err == 0)
 		f->err = err;
 	/* FRONT_DO_RELEASE: the rings may be in a thread's hands; front_close() does it when they are not. */
-	if (was == FRONT_CONNECTED && st.next != FRONT_CONNECTED && ev != FRONT_EV_CLOSE && !f->ended) {
+	if (was == FRONT_CONNECTED && st.next == FRONT_DEAD && !f->closing) {
 		f->ended = true;
-		f->class->ended(f, st.next == FRONT_DEAD ? -ENODEV : 0, f->arg);
+		f->class->ended(f, -ENODEV, f->arg);
 	}
 }
 
@@ -329,6 +329,16 @@ static void look(struct front *f)
 	if (state != f->back_state)
 		log_debug("%s: back end is %s", f->dev.dir, xenbus_state_name(state));
 	f->back_state = state;
+	if (f->state == FRONT_CONNECTED && state == XenbusStateClosing && !f->closing) {
+		/*
+		 * It asks.  Our answer comes from front_close(), when our user has everything back that is in
+		 * flight: until then its rings are served, and after it they may not be.
+		 */
+		if (!f->ended)
+			f->class->ended(f, 0, f->arg);
+		f->ended = true;
+		return;
+	}
 	step(f, (enum front_event)(FRONT_EV_BACK_UNKNOWN + state));
 }
 
@@ -459,7 +469,7 @@ int front_close(struct front *f, uint32_t ms)
 	bool their_wish = f->ended;
 	int err = 0;
 
-	f->ended = true; /* nobody to tell any more */
+	f->ended = f->closing = true; /* nobody to tell any more */
 	if (f->state == FRONT_WAITING) {
 		/* Nothing was published; the back end waits for us, or will. */
 		free_queues(f);

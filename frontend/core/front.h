@@ -30,15 +30,15 @@
 #include "frontend/core/share.h"
 
 #define FRONT_MAX_QUEUES 32u
-#define FRONT_MAX_ORDER	 4u
-#define FRONT_TYPE_MAX	 8u
+#define FRONT_MAX_ORDER  4u
+#define FRONT_TYPE_MAX   8u
 
 /* A device directory of this domain. */
 struct front_dev {
-	char type[FRONT_TYPE_MAX];   /* "svbd" or "vbd" */
-	uint32_t id;		     /* the directory's name: the virtual device number */
-	char dir[64];		     /* ours: "device/svbd/51712", relative to the domain's home */
-	char back[STORE_PATH_MAX];   /* the other end's, absolute; "" when there is no such link */
+	char type[FRONT_TYPE_MAX]; /* "svbd" or "vbd" */
+	uint32_t id;               /* the directory's name: the virtual device number */
+	char dir[64];              /* ours: "device/svbd/51712", relative to the domain's home */
+	char back[STORE_PATH_MAX]; /* the other end's, absolute; "" when there is no such link */
 	uint32_t back_domid;
 };
 
@@ -69,8 +69,8 @@ struct front_class {
 	int (*publish)(struct front *f, struct store_tx *t, void *arg);
 	/* The back end is Connected: read its nodes.  Called again when it says so again (resize). */
 	int (*connected)(struct front *f, bool again, void *arg);
-	/* No more work, please.  @err 0: the back end wants to close; else it has gone (-ENODEV).  Called once, from
-	 * front_dispatch(). */
+	/* @err 0: the back end wants to close: start nothing new, and front_close() when all in flight is back.  Else
+	 * it has gone (-ENODEV).  From front_dispatch(); going may follow closing. */
 	void (*ended)(struct front *f, int err, void *arg);
 	/* Everything is closed: give up what prepare() granted.  Also after a prepare() that failed. */
 	void (*release)(struct front *f, void *arg);
@@ -89,7 +89,7 @@ struct front {
 	struct store_watch *watch;
 	uint32_t back_state;
 	int lock; /* fd */
-	bool changed, prepared, ended;
+	bool changed, prepared, ended, closing;
 	int err; /* first failure of a step */
 };
 

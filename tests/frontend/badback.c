@@ -29,7 +29,7 @@
 #include "common/xen/store.h"
 #include "common/xenbus/xenbus.h"
 
-#define TYPE	"badback"
+#define TYPE    "badback"
 #define SECTORS "131072"
 
 enum sin_when { AT_REQUEST, AT_CONNECT, AT_INITWAIT, ALWAYS };
@@ -562,7 +562,8 @@ int main(int argc, char **argv)
 	struct store_watch *w;
 	struct path p;
 
-	if (argc < 4 || parse_str_u32(argv[1], 32751, &b.domid) < 0 || parse_str_u32(argv[2], UINT32_MAX, &b.vdev) < 0 ||
+	if (argc < 4 || parse_str_u32(argv[1], 32751, &b.domid) < 0 ||
+	    parse_str_u32(argv[2], UINT32_MAX, &b.vdev) < 0 ||
 	    (argc > 4 && parse_str_u32(argv[4], UINT32_MAX, &b.after) < 0)) {
 		fprintf(stderr, "usage: badback DOMID VDEV SIN [AFTER]\n");
 		return 2;

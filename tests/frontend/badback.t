@@ -41,6 +41,7 @@ sin()
 }
 
 sin 'an honest back end is served' none 0 'IOPS'
+sin 'pages granted for one read are clean, whatever they held before' none 0 'IOPS' --rw randrw --no-persistent --bs 512-8k
 sin 'an id that is never used' bad-id 1 'broke the protocol: a response with an id we never use'
 sin 'an id that is not in flight' idle-id 1 'broke the protocol: a response to a request that is not in flight'
 sin 'the id of an older request in the same slot' old-id 1 'broke the protocol: a response to a request that is not in flight'

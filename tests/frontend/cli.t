@@ -27,6 +27,18 @@ says 'version' 0 'synth-blkfront [0-9]' --version
 says 'no disk' 3 'this domain has no disk' info
 front list --json
 is 'list --json without disks is an empty array' "$(got length)" 0
+vbd=/local/domain/1/device/vbd
+dom0 xenstore-write $vbd/768/state 1 $vbd/xyz/state 1 $vbd/832/backend /local/domain/0/backend/vbd/1/832 \
+	$vbd/832/backend-id 70000 $vbd/99999999999/state 1 $vbd/896/backend /nowhere $vbd/896/backend-id 0 $vbd/896/state 7x
+dom0 xenstore-chmod -r $vbd n1 r0
+front list --json
+is 'directories that are no devices are passed over, half-made ones are shown' "$(got 'map([.vdev, .state, .backend]) | tostring')" \
+	'[[768,"Initialising",null],[832,"Unknown",null],[896,"Unknown","/nowhere"]]'
+says 'a disk without a back end' 3 'cannot open hda: it has no back end' read hda
+says 'a disk whose back end is in a domain that cannot be' 3 'cannot open hdb: it has no back end' read hdb
+says 'a disk whose back end is nowhere' 3 'cannot open 896: it has no back end' read 896
+says 'several disks and none is said' 2 'this domain has 3 disks: say which' read
+dom0 xenstore-rm $vbd
 "$SYNTH_BUILDDIR/run" hostxen run -d 0 -- "$SYNTH_BUILDDIR/tests/frontend/badback" 1 51712 none >"$W/back.out" 2>>"$W/back.log" &
 children+=($!)
 disown $!
