@@ -27,17 +27,20 @@ static uint64_t bucket_top(uint32_t b)
 
 void hist_add(struct hist *h, uint64_t ns)
 {
-	h->count[bucket_of(ns)]++;
+	uint64_t *c = &h->count[bucket_of(ns)];
+
+	/* One thread writes, others read meanwhile: relaxed, so no locked instruction. */
+	__atomic_store_n(c, *c + 1, __ATOMIC_RELAXED);
 	if (ns > h->max)
-		h->max = ns;
+		__atomic_store_n(&h->max, ns, __ATOMIC_RELAXED);
 }
 
 void hist_merge(struct hist *into, const struct hist *from)
 {
-	uint64_t max = READ_ONCE(from->max);
+	uint64_t max = __atomic_load_n(&from->max, __ATOMIC_RELAXED);
 
 	for (uint32_t i = 0; i < HIST_BUCKETS; i++)
-		into->count[i] += READ_ONCE(from->count[i]);
+		into->count[i] += __atomic_load_n(&from->count[i], __ATOMIC_RELAXED);
 	into->max = MAX(into->max, max);
 }
 
