@@ -214,9 +214,9 @@ static uint32_t respond(struct blk_queue *b)
 		nr++;
 	}
 	b->done = NULL;
+	STAT_ADD(b->stats.responses, nr); /* counted before anybody can have seen them */
 	if (ring_back_push(&b->ring))
 		queue_notify(b->q);
-	STAT_ADD(b->stats.responses, nr);
 	while (unlikely(bad)) {
 		queue_penalty(b->q, b->q->now);
 		bad--;

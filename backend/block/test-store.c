@@ -234,6 +234,12 @@ static void a_file_that_shrank_gives_an_error_for_what_is_gone(void **state)
 		int fd = scratch(e, SIZE);
 		struct store_queue *q;
 
+#ifdef __SANITIZE_THREAD__
+		if (e->flags & BLK_O_MEMORY) { /* TSan does not follow a jump out of a SIGBUS in its own memcpy() */
+			close(fd);
+			continue;
+		}
+#endif
 		for (uint32_t at = 0; at < SIZE; at += NR_PAGES * PAGE_BYTES) { /* no holes: the window opens */
 			memset(pages, 0x77, NR_PAGES * PAGE_BYTES);
 			assert_int_equal(pwrite(fd, pages, NR_PAGES * PAGE_BYTES, at), NR_PAGES * PAGE_BYTES);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * fuzz-blk-parse.c - libFuzzer target: any slot in any layout, with any indirect page.  tests/fuzz/run.sh builds it.
+ * links: backend/block/blk-parse.c
  * Input: byte 0 chooses layout and limits, then a slot, then (for indirect requests) a page; both padded with zeroes.
  */
 #include <stdlib.h>
