@@ -16,7 +16,13 @@ pids=()
 cleanup()
 {
 	local p d
-	for p in "${pids[@]}"; do kill -KILL "$p" 2>/dev/null; done
+	# Not only our children: a killed timeout(1) leaves its own, and xenstore-watch spins when its world is gone.
+	for p in "${pids[@]}" $(grep -lzF "HOSTXEN_DIR=$tmp/" /proc/[0-9]*/environ 2>/dev/null | grep -oE '[0-9]+'); do
+		[ "$p" = $$ ] || case $(cat "/proc/$p/comm" 2>/dev/null) in
+		hostxend | xenstored | '') ;;
+		*) kill -KILL "$p" 2>/dev/null ;;
+		esac
+	done
 	for d in "$tmp"/*/; do [ -e "$d/lock" ] && HOSTXEN_DIR=$d "$hostxen" stop 2>/dev/null; done
 	rm -rf "$tmp"
 }
