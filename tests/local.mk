@@ -3,7 +3,7 @@
 TEST_EXTENSIONS = .t
 T_LOG_COMPILER = bash
 T_LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) $(top_srcdir)/build-aux/tap-driver.sh
-EXTRA_DIST += tests/README.md tests/lib/world.sh
+EXTRA_DIST += tests/README.md tests/lib/world.sh tests/tsan.supp
 
 include tests/conform/local.mk
 include tests/hostile/local.mk
