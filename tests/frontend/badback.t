@@ -53,12 +53,12 @@ sin 'a producer index half the numbers ahead' jump-far 1 'broke the protocol: a 
 sin 'a producer index that goes back' backwards 1 'broke the protocol: a producer index beyond'
 sin 'random bytes all over the ring' scribble 1 'broke the protocol'
 sin 'a status that does not exist is an I/O error, no more' status 1 'failed: Input/output error'
-sin 'Closed while connected' closed 1 'the back end has gone'
-sin 'Closing while connected: what is in flight completes' closing 1 'wants the disk back'
-sin 'the directory is deleted while connected' vanish 1 'the back end has gone'
-sin 'states in no order' states 1 'the back end has gone|stopped early'
-sin 'resize while connected' resize 0 'resized from 131072 to 262144'
-sin 'shrinking below where I/O goes' shrink 1 'resized from 131072 to 8'
+sin 'Closed while connected' closed 1 'the back end has gone' --ios 3000 --rate 3000
+sin 'Closing while connected: what is in flight completes' closing 1 'wants the disk back' --ios 3000 --rate 3000
+sin 'the directory is deleted while connected' vanish 1 'the back end has gone' --ios 3000 --rate 3000
+sin 'states in no order' states 1 'the back end has gone|stopped early' --ios 3000 --rate 3000
+sin 'resize while connected' resize 0 'resized from 131072 to 262144' --ios 3000 --rate 3000
+sin 'shrinking below where I/O goes' shrink 1 'resized from 131072 to 8' --ios 3000 --rate 3000
 sin 'a size that is no number' bad-sectors 1 'sectors is missing or makes no sense'
 sin 'no size' no-sectors 1 'sectors is missing or makes no sense'
 sin 'a size beyond 2^64 bytes' huge-sectors 1 'sectors is missing or makes no sense'
