@@ -24,10 +24,13 @@ backend_libcontrol_pure_la_LIBADD = common/libsynth-pure.la
 pods += backend/control/synth-blkd.8.pod
 
 if HAVE_CMOCKA
-control_tests = backend/block/test-blk-front backend/block/test-image
+control_tests = backend/block/test-blk-front backend/block/test-image backend/control/test-ctl
 check_PROGRAMS += $(control_tests)
 TESTS += $(control_tests)
 backend_block_test_blk_front_LDADD = backend/libcontrol-pure.la $(CMOCKA_LIBS)
 backend_block_test_image_SOURCES = backend/block/test-image.c backend/block/image.c
 backend_block_test_image_LDADD = backend/libcontrol-pure.la $(CMOCKA_LIBS)
+backend_control_test_ctl_SOURCES = backend/control/test-ctl.c backend/control/ctl.c
+backend_control_test_ctl_CPPFLAGS = $(AM_CPPFLAGS) $(JSONC_CFLAGS)
+backend_control_test_ctl_LDADD = backend/libcontrol-pure.la common/libsynth-common.la $(XEN_LIBS) $(JSONC_LIBS) $(CMOCKA_LIBS)
 endif
