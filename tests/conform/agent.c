@@ -273,14 +273,20 @@ static int do_map(const long *a, struct reply *r)
 	return done(xengnttab_unmap(gnttab, p, 1));
 }
 
-static int serve(void);
+static int serve(int ready);
 
+/* Answers when the child does. */
 static int do_spawn(const long *a, struct reply *r)
 {
+	int fds[2];
+	char x;
+	if (pipe(fds))
+		return -errno;
 	pid_t parent = getpid(), pid = fork();
 	if (pid < 0)
 		return -errno;
 	if (!pid) {
+		close(fds[0]);
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (getppid() != parent)
 			_exit(1);
@@ -290,10 +296,13 @@ static int do_spawn(const long *a, struct reply *r)
 		gntshr = NULL;
 		gnttab = NULL;
 		me = (unsigned)a[0];
-		_exit(serve());
+		_exit(serve(fds[1]));
 	}
 	children[a[0]] = pid;
-	return 0;
+	close(fds[1]);
+	ssize_t n = read(fds[0], &x, 1);
+	close(fds[0]);
+	return n == 1 ? 0 : -EIO;
 }
 
 static int do_kill(const long *a, struct reply *r)
@@ -339,7 +348,7 @@ static void obey(char *line, char *out, size_t size)
 		at += snprintf(out + at, size - (size_t)at, " %ld", r.v[i]);
 }
 
-static int serve(void)
+static int serve(int ready)
 {
 	struct xs_handle *xs = xs_open(0);
 	char req[64], rsp[64], out[4096], last[32] = "";
@@ -349,6 +358,8 @@ static int serve(void)
 	snprintf(req, sizeof(req), "data/conform/%u/req", me);
 	snprintf(rsp, sizeof(rsp), "data/conform/%u/rsp", me);
 	if (!xs_write(xs, XBT_NULL, req, "", 0) || !xs_write(xs, XBT_NULL, rsp, "ready", 5) || !xs_watch(xs, req, "req"))
+		return 1;
+	if (ready >= 0 && (write(ready, "r", 1) != 1 || close(ready)))
 		return 1;
 	for (;;) {
 		char **event = xs_read_watch(xs, &n);
@@ -372,5 +383,5 @@ static int serve(void)
 
 int agent_main(void)
 {
-	return serve();
+	return serve(-1);
 }

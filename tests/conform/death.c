@@ -159,7 +159,6 @@ static void a_killed_sharers_page_stays_with_its_mapper(void)
 	long v;
 	xengnttab_handle *g = xengnttab_open(NULL, 0);
 	ask("spawn 1");
-	nap_ms(50);
 	CHECK_EQ(ask_agent(1, &v, 1, "share 0 0 1 1"), 1);
 	CHECK_EQ(ask_agent(1, NULL, 0, "poke 0 3 81"), 0);
 	uint8_t *p = xengnttab_map_grant_ref(g, guest, (uint32_t)v, RW);
@@ -176,7 +175,6 @@ static void a_killed_sharer_notifies(void)
 	long v, gp;
 	xenevtchn_handle *e = xenevtchn_open(NULL, 0);
 	ask("spawn 1");
-	nap_ms(50);
 	CHECK_EQ(ask_agent(1, NULL, 0, "open 0"), 0);
 	CHECK_EQ(ask_agent(1, &gp, 1, "unbound 0 0"), 1);
 	int port = xenevtchn_bind_interdomain(e, guest, (evtchn_port_t)gp);
@@ -197,7 +195,6 @@ static void notify_to_a_killed_peer_does_no_harm(void)
 	long gp;
 	xenevtchn_handle *e = xenevtchn_open(NULL, 0);
 	ask("spawn 1");
-	nap_ms(50);
 	CHECK_EQ(ask_agent(1, NULL, 0, "open 0"), 0);
 	CHECK_EQ(ask_agent(1, &gp, 1, "unbound 0 0"), 1);
 	int port = xenevtchn_bind_interdomain(e, guest, (evtchn_port_t)gp);
