@@ -326,8 +326,11 @@ static bool sin_states(struct back *b, const struct blkif_request *r)
 {
 	static const char *const games[] = { "2", "3", "7", "8", "1", "4", "4", "99", "", "x", "-1", "4" };
 
-	for (size_t i = 0; i < ARRAY_SIZE(games); i++)
+	/* Slowly, so that each is seen. */
+	for (size_t i = 0; i < ARRAY_SIZE(games); i++) {
 		put(b, &b->back, "state", games[i]);
+		usleep(50000);
+	}
 	return false;
 }
 
