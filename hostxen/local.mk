@@ -9,6 +9,7 @@ pkglibexec_PROGRAMS += hostxen/hostxend
 pkglib_LTLIBRARIES += hostxen/libhostxen.la hostxen/libhostxen-xsd.la
 noinst_HEADERS += hostxen/world.h hostxen/wire.h hostxen/broker.h hostxen/lib/lib.h
 EXTRA_DIST += hostxen/README.md hostxen/test-lib.sh hostxen/test-life.t hostxen/test-xenbus.t hostxen/test-fault.t hostxen/test-qemu.t
+pods += hostxen/hostxen.1.pod
 check_PROGRAMS += hostxen/probe
 TESTS += hostxen/test-life.t hostxen/test-xenbus.t hostxen/test-fault.t hostxen/test-qemu.t
 

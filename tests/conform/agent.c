@@ -142,7 +142,7 @@ static int do_echo(const long *a, struct reply *r)
 {
 	xenevtchn_handle *e = evtchn[a[0]];
 	for (long i = 0; i < a[1]; i++) {
-		int port = event_within(e, 2000);
+		int port = event_within(e, 5000);
 		if (port < 0)
 			return -ETIMEDOUT;
 		if (xenevtchn_unmask(e, (evtchn_port_t)port) || xenevtchn_notify(e, (evtchn_port_t)port))

@@ -168,7 +168,7 @@ struct channel channel_open(void)
 	c.guest_port = (int)ask("unbound 0 0");
 	c.port = xenevtchn_bind_interdomain(c.e, guest, (evtchn_port_t)c.guest_port);
 	CHECK(c.port > 0);
-	CHECK_EQ(event_within(c.e, 1000), c.port);
+	CHECK_EQ(event_within(c.e, 5000), c.port);
 	CHECK_EQ(xenevtchn_unmask(c.e, (evtchn_port_t)c.port), 0);
 	return c;
 }

@@ -54,10 +54,10 @@ static void a_killed_process_leaves_the_peer_rebindable(void)
 	kill_and_reap(pid);
 	int port = xenevtchn_bind_interdomain(e, guest, gp);
 	CHECK(port > 0);
-	CHECK_EQ(event_within(e, 1000), port);
+	CHECK_EQ(event_within(e, 5000), port);
 	ask("notify 0 %u", gp);
 	CHECK_EQ(xenevtchn_unmask(e, (evtchn_port_t)port), 0);
-	CHECK_EQ(event_within(e, 1000), port);
+	CHECK_EQ(event_within(e, 5000), port);
 }
 
 struct mapping {
@@ -85,7 +85,7 @@ static void a_killed_mapper_notifies(void)
 	CHECK_EQ(ask("peek 0 64"), 1);
 	CHECK_EQ(ask("pending 0 30"), -1);
 	kill_and_reap(pid);
-	CHECK_EQ(ask("pending 0 2000"), m.gp);
+	CHECK_EQ(ask("pending 0 5000"), m.gp);
 	EVENTUALLY(ask("peek 0 64") == 0);
 	/* and the port is free for the next */
 	xenevtchn_handle *e = xenevtchn_open(NULL, 0);
@@ -106,7 +106,7 @@ static void a_killed_mappers_pages_go_back(void)
 	CHECK_EQ(ask_agent(0, after, 2, "hoard 0"), 2);
 	CHECK_EQ(after[0], before[0] - 1);
 	kill_and_reap(pid);
-	CHECK_EQ(ask("pending 0 2000"), m.gp); /* by now the broker, or the kernel, has seen it */
+	CHECK_EQ(ask("pending 0 5000"), m.gp); /* by now the broker, or the kernel, has seen it */
 	for (int i = 0; after[0] != before[0] && i < 20; i++) {
 		nap_ms(10);
 		CHECK_EQ(ask_agent(0, after, 2, "hoard 0"), 2);
@@ -179,14 +179,14 @@ static void a_killed_sharer_notifies(void)
 	CHECK_EQ(ask_agent(1, &gp, 1, "unbound 0 0"), 1);
 	int port = xenevtchn_bind_interdomain(e, guest, (evtchn_port_t)gp);
 	CHECK(port > 0);
-	CHECK_EQ(event_within(e, 1000), port);
+	CHECK_EQ(event_within(e, 5000), port);
 	CHECK_EQ(xenevtchn_unmask(e, (evtchn_port_t)port), 0);
 	CHECK_EQ(ask_agent(1, &v, 1, "sharen 0 0 1 9 %ld", gp), 1);
 	uint8_t *p = xengnttab_map_grant_ref(xengnttab_open(NULL, 0), guest, (uint32_t)v, RW);
 	CHECK(p);
 	p[9] = 1;
 	ask("kill 1");
-	CHECK_EQ(event_within(e, 2000), port);
+	CHECK_EQ(event_within(e, 5000), port);
 	EVENTUALLY(__atomic_load_n(&p[9], __ATOMIC_SEQ_CST) == 0);
 }
 

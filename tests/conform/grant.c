@@ -258,7 +258,7 @@ static void unmap_clears_the_byte_and_sends_the_event(void)
 	ask("poke 0 124 1");
 	CHECK_EQ(ask("pending 0 30"), -1);
 	CHECK_EQ(xengnttab_unmap(g, p, 1), 0);
-	CHECK_EQ(ask("pending 0 2000"), c.guest_port);
+	CHECK_EQ(ask("pending 0 5000"), c.guest_port);
 	EVENTUALLY(ask("peek 0 123") == 0);
 	CHECK_EQ(ask("peek 0 124"), 1);
 }
@@ -271,7 +271,7 @@ static void closing_the_handle_notifies_too(void)
 	CHECK(xengnttab_map_grant_ref_notify(g, guest, ref, RW, 0, (evtchn_port_t)c.port));
 	ask("poke 0 0 1");
 	CHECK_EQ(xengnttab_close(g), 0);
-	CHECK_EQ(ask("pending 0 2000"), c.guest_port);
+	CHECK_EQ(ask("pending 0 5000"), c.guest_port);
 	EVENTUALLY(ask("peek 0 0") == 0);
 }
 
@@ -284,7 +284,7 @@ static void the_notification_outlives_the_event_channel_handle(void)
 	CHECK(p);
 	CHECK_EQ(xenevtchn_close(c.e), 0);
 	CHECK_EQ(xengnttab_unmap(g, p, 1), 0);
-	CHECK_EQ(ask("pending 0 2000"), c.guest_port);
+	CHECK_EQ(ask("pending 0 5000"), c.guest_port);
 	xenevtchn_handle *e = xenevtchn_open(NULL, 0);
 	EVENTUALLY(xenevtchn_bind_interdomain(e, guest, (evtchn_port_t)c.guest_port) > 0);
 }
@@ -320,7 +320,7 @@ static void unshare_of_a_notifying_page_clears_and_sends(void)
 	CHECK(p);
 	p[7] = 1;
 	ask("unshare 0");
-	CHECK_EQ(event_within(c.e, 2000), c.port);
+	CHECK_EQ(event_within(c.e, 5000), c.port);
 	EVENTUALLY(__atomic_load_n(&p[7], __ATOMIC_SEQ_CST) == 0);
 }
 
