@@ -1,0 +1,237 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# images.sh - what the lab boots, made from Debian packages that are downloaded and unpacked, never installed.
+#
+# Sourced by lab/run.  There are two layers:
+#   base     Xen, a kernel, and one big initramfs for dom0 with the guests' initramfs inside.  Made once for a set
+#            of package versions and kept in the cache.
+#   overlay  the project as `make install` leaves it, the libraries it needs, the lab's own scripts and the plan of
+#            this run.  A few MB, made for every run; the kernel unpacks it on top of the base.
+
+# Everything a dom0 and a guest run.  A library that is missing here is taken from the machine itself, where the
+# project was built and therefore has its libraries.
+lab_packages='xen-hypervisor-4.17-amd64 xen-utils-4.17 xen-utils-common xenstore-utils libxenmisc4.17
+	libxencall1 libxendevicemodel1 libxenevtchn1 libxenforeignmemory1 libxengnttab1 libxenhypfs1 libxenstore4
+	libxentoolcore1 libxentoollog1 libyajl2 busybox-static e2fsprogs libext2fs2 libss2 libcom-err2
+	jq libjq1 libonig5 strace nbd-client nbdkit libnbd0 libnbd-bin
+	libnl-3-200 libnl-genl-3-200'
+
+# Programs of dom0 and of a guest (beside busybox), as paths in the unpacked packages.
+lab_dom0_programs='usr/lib/xen-4.17/bin/xl usr/lib/xen-4.17/bin/xenstored usr/lib/xen-4.17/bin/xenconsoled
+	usr/lib/xen-4.17/bin/xen-init-dom0 usr/lib/xen-4.17/bin/libxl-save-helper usr/lib/xen-4.17/bin/xenstore-control
+	usr/lib/xen-4.17/bin/lsevtchn
+	usr/bin/xenstore-read usr/bin/xenstore-write usr/bin/xenstore-ls usr/bin/xenstore-list usr/bin/xenstore-rm
+	usr/bin/xenstore-exists usr/bin/xenstore-chmod usr/bin/xenstore-watch
+	sbin/mke2fs sbin/e2fsck sbin/debugfs usr/bin/jq usr/bin/strace usr/bin/nbdkit'
+lab_guest_programs='usr/bin/xenstore-read usr/bin/xenstore-write usr/bin/xenstore-ls usr/bin/xenstore-list
+	sbin/mke2fs sbin/e2fsck usr/bin/nbdkit sbin/nbd-client usr/bin/nbdcopy usr/bin/nbdinfo'
+
+lab_dom0_modules='xen-evtchn xen-gntdev xen-gntalloc xen-privcmd xenfs xen-blkback xen-netback brd loop nbd tun ext4'
+lab_guest_modules='xen-blkfront xen-evtchn xen-gntdev xen-gntalloc xen-privcmd xenfs nbd ext4'
+
+lab_die() {
+	echo "lab: $*" >&2
+	exit 1
+}
+
+# The newest kernel Debian's meta package asks for.
+lab_kernel_package() {
+	apt-cache depends linux-image-amd64 2>/dev/null | awk '$1 == "Depends:" && $2 ~ /^linux-image-/ { print $2; exit }'
+}
+
+# "name version" of each package, which is also the key of the base.
+lab_versions() {
+	# shellcheck disable=SC2086
+	apt-cache show --no-all-versions "$(lab_kernel_package)" $lab_packages 2>/dev/null |
+		awk '$1 == "Package:" { p = $2 } $1 == "Version:" { print p, $2 }' | sort
+}
+
+# lab_libs ROOT FILE...: the shared libraries FILEs need, one path a line; ROOT's own first.
+lab_libs() {
+	local root=$1 f
+	shift
+	for f; do
+		LD_LIBRARY_PATH=$root/usr/lib/x86_64-linux-gnu:$root/lib/x86_64-linux-gnu ldd "$f" 2>/dev/null
+	done | awk '/not found/ { print "missing:" $1; next } $2 == "=>" { print $3 } $1 ~ /^\/.*ld-linux/ { print $1 }' | sort -u
+}
+
+# lab_skeleton DIR: the folders every initramfs has.
+lab_skeleton() {
+	mkdir -p "$1"/{usr/bin,usr/sbin,usr/lib/x86_64-linux-gnu,usr/lib64,etc,dev,proc,sys,run,tmp,var/lib/xen,var/log/xen,mnt,srv,lab,root}
+	ln -s usr/bin "$1/bin"
+	ln -s usr/sbin "$1/sbin"
+	ln -s usr/lib "$1/lib"
+	ln -s usr/lib64 "$1/lib64"
+	ln -s /run "$1/var/run"
+	ln -s /run/lock "$1/var/lock"
+}
+
+# lab_add_libs DIR ROOT FILE...: copy what FILEs need into DIR, unless it is there.
+lab_add_libs() {
+	local dir=$1 root=$2 lib to
+	shift 2
+	cp -L /lib/x86_64-linux-gnu/libgcc_s.so.1 "$dir/usr/lib/x86_64-linux-gnu/" # glibc loads it when a thread is cancelled
+	while read -r lib; do
+		case $lib in
+		missing:*) lab_die "a library of the images is not to be found: ${lib#missing:}" ;;
+		*/ld-linux*) to=$dir/usr/lib64/${lib##*/} ;;
+		*) to=$dir/usr/lib/x86_64-linux-gnu/${lib##*/} ;;
+		esac
+		[ -e "$to" ] || cp -L "$lib" "$to"
+	done < <(lab_libs "$root" "$@")
+}
+
+# lab_add_programs DIR ROOT PATH...
+lab_add_programs() {
+	local dir=$1 root=$2 p to files=()
+	shift 2
+	for p; do
+		[ -e "$root/$p" ] || lab_die "package contents changed: no $p"
+		to=$dir/usr/${p#usr/}
+		mkdir -p "${to%/*}"
+		cp -L "$root/$p" "$to"
+		files+=("$root/$p")
+	done
+	lab_add_libs "$dir" "$root" "${files[@]}"
+}
+
+lab_add_busybox() {
+	local a
+	cp "$2/bin/busybox" "$1/usr/bin/busybox"
+	for a in $("$2/bin/busybox" --list); do
+		[ -e "$1/usr/bin/$a" ] || [ -e "$1/usr/sbin/$a" ] || ln -s busybox "$1/usr/bin/$a"
+	done
+}
+
+# busybox's shell prefers its own mke2fs; under these names it is always the real one.
+lab_e2fs_names() {
+	ln -s mke2fs "$1/usr/sbin/mkfs.ext4"
+	ln -s e2fsck "$1/usr/sbin/fsck.ext4"
+}
+
+# lab_add_modules DIR ROOT MODULE...: with what they depend on.
+lab_add_modules() {
+	local dir=$1 root=$2 ver=$3 m f
+	shift 3
+	for m; do
+		modprobe -q -n -S "$ver" -d "$root" --show-depends "$m" >/dev/null || lab_die "kernel $ver has no module $m"
+		modprobe -q -n -S "$ver" -d "$root" --show-depends "$m"
+	done | awk '$1 == "insmod" { print $2 }' | sort -u | while read -r f; do
+		f=${f#"$root"}
+		mkdir -p "$dir/usr${f%/*}"
+		cp "$root$f" "$dir/usr$f"
+	done
+	cp "$root/lib/modules/$ver"/modules.{builtin,order} "$dir/usr/lib/modules/$ver/"
+	depmod -b "$dir/usr" "$ver" 2>/dev/null || depmod -b "$dir" "$ver"
+}
+
+# lab_cpio DIR FILE: an archive the kernel takes, owned by root, whoever makes it.
+lab_cpio() {
+	(cd "$1" && find . -mindepth 1 | LC_ALL=C sort | cpio -o -H newc -R 0:0 --reproducible --quiet) >"$2"
+}
+
+# lab_base CACHE: makes the base when it is not there; its folder is left in $lab_base.
+lab_base() {
+	local cache=$1 versions key tmp root ver d
+	versions=$(lab_versions)
+	if [ -z "$versions" ] || [ -z "$(lab_kernel_package)" ]; then
+		# No package lists (an image without /var/lib/apt/lists): what was built once still serves.
+		lab_base=$(find "$cache" -maxdepth 1 -name 'base-*' -printf '%T@ %p\n' 2>/dev/null | sort -n | tail -n 1 | cut -d' ' -f2)
+		[ -n "$lab_base" ] || lab_die "apt knows no Xen packages: run 'apt-get update' (Debian 12)"
+		return
+	fi
+	key=$({ echo "$versions"; cat "${BASH_SOURCE[0]}"; } | sha256sum | cut -c1-16)
+	lab_base=$cache/base-$key
+	[ -e "$lab_base/dom0.cpio" ] && return
+	echo "# building the images in $cache (once)" >&2
+	mkdir -p "$cache/packages"
+	rm -rf "$cache"/making.* # of a build that was interrupted
+	tmp=$(mktemp -d "$cache/making.XXXXXX")
+	# shellcheck disable=SC2086
+	(cd "$cache/packages" && apt-get download "$(lab_kernel_package)" $lab_packages) >"$tmp/log" 2>&1 ||
+		{ tail -n 5 "$tmp/log" >&2; lab_die "cannot download the packages"; }
+	root=$tmp/root
+	mkdir -p "$root"
+	echo "$versions" | while read -r p v; do
+		d=$(find "$cache/packages" -name "${p}_${v//:/%3a}_*.deb" | head -n 1)
+		[ -n "$d" ] || lab_die "package $p $v was not downloaded"
+		dpkg -x "$d" "$root"
+	done
+	ver=$(basename "$root"/boot/vmlinuz-*)
+	ver=${ver#vmlinuz-}
+	depmod -b "$root" "$ver"
+
+	mkdir -p "$tmp/out"
+	gzip -dc "$root/boot/xen-4.17-amd64.gz" >"$tmp/out/xen"
+	cp "$root/boot/vmlinuz-$ver" "$tmp/out/vmlinuz"
+	echo "$versions" >"$tmp/out/versions"
+
+	lab_skeleton "$tmp/guest"
+	# shellcheck disable=SC2086
+	lab_add_programs "$tmp/guest" "$root" $lab_guest_programs
+	lab_add_busybox "$tmp/guest" "$root"
+	# shellcheck disable=SC2086
+	lab_add_modules "$tmp/guest" "$root" "$ver" $lab_guest_modules
+	lab_e2fs_names "$tmp/guest"
+	lab_cpio "$tmp/guest" "$tmp/guest.cpio"
+
+	lab_skeleton "$tmp/dom0"
+	# shellcheck disable=SC2086
+	lab_add_programs "$tmp/dom0" "$root" $lab_dom0_programs
+	mv "$tmp/dom0"/usr/lib/xen-4.17/bin/{xl,xenstore-control} "$tmp/dom0/usr/sbin/"
+	lab_add_busybox "$tmp/dom0" "$root"
+	# shellcheck disable=SC2086
+	lab_add_modules "$tmp/dom0" "$root" "$ver" $lab_dom0_modules
+	lab_e2fs_names "$tmp/dom0"
+	mkdir -p "$tmp/dom0/etc/xen"
+	cp -r "$root/etc/xen/scripts" "$tmp/dom0/etc/xen/"
+	: >"$tmp/dom0/etc/xen/xl.conf"
+	cp "$tmp/guest.cpio" "$tmp/out/vmlinuz" "$tmp/dom0/lab/"
+	lab_cpio "$tmp/dom0" "$tmp/out/dom0.cpio"
+	(cd "$tmp/guest/usr/lib/x86_64-linux-gnu" && ls) >"$tmp/out/guest-libs"
+	(cd "$tmp/dom0/usr/lib/x86_64-linux-gnu" && ls) >"$tmp/out/dom0-libs"
+	rm -rf "$lab_base"
+	mv "$tmp/out" "$lab_base"
+	rm -rf "$tmp"
+}
+
+# lab_layer DIR TREE LIBS: put the installed project TREE into DIR with the libraries the base (list in LIBS) lacks.
+lab_layer() {
+	local dir=$1 tree=$2 have=$3 lib f elf=()
+	lab_skeleton "$dir"
+	tar -C "$tree" -c . | tar -C "$dir" -x --keep-directory-symlink --no-same-owner
+	rm -rf "$dir"/usr/{,local/}share/{man,doc} "$dir"/usr/{,local/}include
+	while read -r f; do
+		elf+=("$f")
+	done < <(find "$tree" -type f \( -perm -100 -o -name '*.so*' \))
+	[ ${#elf[@]} -gt 0 ] || return 0
+	while read -r lib; do
+		case $lib in
+		missing:*) [ -n "$(find "$tree" -name "${lib#missing:}")" ] || lab_die "the project needs ${lib#missing:}, which is not here" ;;
+		*/ld-linux*) ;;
+		"$tree"/*) ;;
+		*) grep -qxF "${lib##*/}" "$have" || cp -L "$lib" "$dir/usr/lib/x86_64-linux-gnu/" ;;
+		esac
+	done < <(lab_libs /nonexistent "${elf[@]}")
+}
+
+# lab_overlay LAB TREE PLAN FILE: the archive of this run.
+lab_overlay() {
+	local lab=$1 tree=$2 plan=$3 file=$4 tmp
+	tmp=$(mktemp -d)
+	lab_layer "$tmp/guest" "$tree" "$lab_base/guest-libs"
+	cp "$lab/guest/init" "$tmp/guest/init"
+	cp -r "$lab/guest/." "$tmp/guest/lab/"
+	chmod 755 "$tmp/guest/init"
+	lab_cpio "$tmp/guest" "$tmp/guest.cpio"
+
+	lab_layer "$tmp/dom0" "$tree" "$lab_base/dom0-libs"
+	cp "$lab/dom0/init" "$tmp/dom0/init"
+	chmod 755 "$tmp/dom0/init"
+	cp "$lab/dom0/lab.sh" "$tmp/guest.cpio" "$tmp/dom0/lab/"
+	mv "$tmp/dom0/lab/guest.cpio" "$tmp/dom0/lab/guest-overlay.cpio"
+	cp -r "$lab/cases" "$tmp/dom0/lab/"
+	cp "$plan" "$tmp/dom0/lab/plan"
+	lab_cpio "$tmp/dom0" "$file"
+	rm -rf "$tmp"
+}
