@@ -13,8 +13,7 @@
 lab_packages='xen-hypervisor-4.17-amd64 xen-utils-4.17 xen-utils-common xenstore-utils libxenmisc4.17
 	libxencall1 libxendevicemodel1 libxenevtchn1 libxenforeignmemory1 libxengnttab1 libxenhypfs1 libxenstore4
 	libxentoolcore1 libxentoollog1 libyajl2 busybox-static e2fsprogs libext2fs2 libss2 libcom-err2
-	jq libjq1 libonig5 strace nbd-client nbdkit libnbd0 libnbd-bin
-	libnl-3-200 libnl-genl-3-200'
+	jq libjq1 libonig5 strace nbd-client nbdkit libnl-3-200 libnl-genl-3-200'
 
 # Programs of dom0 and of a guest (beside busybox), as paths in the unpacked packages.
 lab_dom0_programs='usr/lib/xen-4.17/bin/xl usr/lib/xen-4.17/bin/xenstored usr/lib/xen-4.17/bin/xenconsoled
@@ -24,7 +23,7 @@ lab_dom0_programs='usr/lib/xen-4.17/bin/xl usr/lib/xen-4.17/bin/xenstored usr/li
 	usr/bin/xenstore-exists usr/bin/xenstore-chmod usr/bin/xenstore-watch
 	sbin/mke2fs sbin/e2fsck sbin/debugfs usr/bin/jq usr/bin/strace usr/bin/nbdkit'
 lab_guest_programs='usr/bin/xenstore-read usr/bin/xenstore-write usr/bin/xenstore-ls usr/bin/xenstore-list
-	sbin/mke2fs sbin/e2fsck usr/bin/nbdkit sbin/nbd-client usr/bin/nbdcopy usr/bin/nbdinfo'
+	sbin/mke2fs sbin/e2fsck usr/bin/nbdkit sbin/nbd-client'
 
 lab_dom0_modules='xen-evtchn xen-gntdev xen-gntalloc xen-privcmd xenfs xen-blkback xen-netback brd loop nbd tun ext4'
 lab_guest_modules='xen-blkfront xen-evtchn xen-gntdev xen-gntalloc xen-privcmd xenfs nbd ext4'
@@ -51,7 +50,7 @@ lab_libs() {
 	local root=$1 f
 	shift
 	for f; do
-		LD_LIBRARY_PATH=$root/usr/lib/x86_64-linux-gnu:$root/lib/x86_64-linux-gnu ldd "$f" 2>/dev/null
+		LD_LIBRARY_PATH=$root/usr/lib/x86_64-linux-gnu:$root/lib/x86_64-linux-gnu ldd "$f" 2>/dev/null || : # a script needs none
 	done | awk '/not found/ { print "missing:" $1; next } $2 == "=>" { print $3 } $1 ~ /^\/.*ld-linux/ { print $1 }' | sort -u
 }
 
@@ -140,7 +139,11 @@ lab_base() {
 		[ -n "$lab_base" ] || lab_die "apt knows no Xen packages: run 'apt-get update' (Debian 12)"
 		return
 	fi
-	key=$({ echo "$versions"; cat "${BASH_SOURCE[0]}"; } | sha256sum | cut -c1-16)
+	# What decides the base: the versions, the lists above and the functions that put it together.
+	key=$({
+		echo "$versions" "$lab_dom0_programs" "$lab_guest_programs" "$lab_dom0_modules" "$lab_guest_modules"
+		declare -f lab_base lab_skeleton lab_libs lab_add_libs lab_add_programs lab_add_busybox lab_e2fs_names lab_add_modules
+	} | sha256sum | cut -c1-16)
 	lab_base=$cache/base-$key
 	[ -e "$lab_base/dom0.cpio" ] && return
 	echo "# building the images in $cache (once)" >&2
@@ -195,37 +198,47 @@ lab_base() {
 	rm -rf "$tmp"
 }
 
-# lab_layer DIR TREE LIBS: put the installed project TREE into DIR with the libraries the base (list in LIBS) lacks.
+# What of the installed project a guest gets: the front end.  (The back end's libraries would make its memory small.)
+lab_guest_parts='*/bin/synth-blkfront */nbdkit-synth-plugin.so */lab/bin/*'
+
+# lab_layer DIR TREE LIBS PATTERN...: put the files of the installed project TREE which match a PATTERN into DIR, with
+# the libraries the base (list in LIBS) lacks.
 lab_layer() {
-	local dir=$1 tree=$2 have=$3 lib f elf=()
+	local dir=$1 tree=$2 have=$3 p f lib files=()
+	shift 3
 	lab_skeleton "$dir"
-	tar -C "$tree" -c . | tar -C "$dir" -x --keep-directory-symlink --no-same-owner
-	rm -rf "$dir"/usr/{,local/}share/{man,doc} "$dir"/usr/{,local/}include
 	while read -r f; do
-		elf+=("$f")
-	done < <(find "$tree" -type f \( -perm -100 -o -name '*.so*' \))
-	[ ${#elf[@]} -gt 0 ] || return 0
+		for p; do
+			# shellcheck disable=SC2254
+			case $f in
+			*/share/man/* | */share/doc/* | */include/* | *.la) continue ;;
+			$p) files+=("$f"); break ;;
+			esac
+		done
+	done < <(cd "$tree" && find . -type f -o -type l)
+	[ ${#files[@]} -gt 0 ] || return 0
+	(cd "$tree" && tar -c "${files[@]}") | tar -C "$dir" -x --keep-directory-symlink --no-same-owner
 	while read -r lib; do
 		case $lib in
 		missing:*) [ -n "$(find "$tree" -name "${lib#missing:}")" ] || lab_die "the project needs ${lib#missing:}, which is not here" ;;
-		*/ld-linux*) ;;
-		"$tree"/*) ;;
+		*/ld-linux* | "$tree"/*) ;;
 		*) grep -qxF "${lib##*/}" "$have" || cp -L "$lib" "$dir/usr/lib/x86_64-linux-gnu/" ;;
 		esac
-	done < <(lab_libs /nonexistent "${elf[@]}")
+	done < <(cd "$tree" && lab_libs /nonexistent "${files[@]}")
 }
 
 # lab_overlay LAB TREE PLAN FILE: the archive of this run.
 lab_overlay() {
 	local lab=$1 tree=$2 plan=$3 file=$4 tmp
 	tmp=$(mktemp -d)
-	lab_layer "$tmp/guest" "$tree" "$lab_base/guest-libs"
+	# shellcheck disable=SC2086
+	(set -f; lab_layer "$tmp/guest" "$tree" "$lab_base/guest-libs" $lab_guest_parts)
 	cp "$lab/guest/init" "$tmp/guest/init"
 	cp -r "$lab/guest/." "$tmp/guest/lab/"
 	chmod 755 "$tmp/guest/init"
 	lab_cpio "$tmp/guest" "$tmp/guest.cpio"
 
-	lab_layer "$tmp/dom0" "$tree" "$lab_base/dom0-libs"
+	lab_layer "$tmp/dom0" "$tree" "$lab_base/dom0-libs" '*'
 	cp "$lab/dom0/init" "$tmp/dom0/init"
 	chmod 755 "$tmp/dom0/init"
 	cp "$lab/dom0/lab.sh" "$tmp/guest.cpio" "$tmp/dom0/lab/"

@@ -1,3 +1,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Real Xen under QEMU; see docs/lab.md.
-EXTRA_DIST += lab docs/lab.md
+# Real Xen under QEMU; see docs/lab.md.  lab/run asks for `lab-programs`: what cases use beside the installed project.
+EXTRA_DIST += lab/run lab/images.sh lab/dom0 lab/guest lab/cases docs/lab.md
+
+EXTRA_PROGRAMS += lab/tools/blkverify
+lab_tools_blkverify_SOURCES = lab/tools/blkverify.c
+CLEANFILES += lab/tools/blkverify
+
+lab_programs = lab/tools/blkverify tests/conform/conform
+lab-programs: $(lab_programs)
+	$(MKDIR_P) '$(LAB_TREE)'
+	for p in $(lab_programs); do $(LIBTOOL) --silent --mode=install cp $$p '$(LAB_TREE)' || exit 1; done
+.PHONY: lab-programs

@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# what: a disk attached to a running guest appears, its bytes are the image's, and it goes again; the kernel's own back ends keep away
+# set: short
+# time: 60
+img=$(image hot.img 8M)
+random "$img" 8
+attach "file:$img" xvdb
+g wait_dev xvdb
+[ "$(g 'md5sum </dev/xvdb' | cut -d' ' -f1)" = "$(sum "$img")" ]
+g 'cd /sys/block/xvdb; grep -H . size ro queue/*_size queue/max_segments queue/discard_max_bytes; ls mq'
+[ -z "$(ls /sys/bus/xen-backend/devices)" ] || fail "the kernel claimed $(ls /sys/bus/xen-backend/devices)"
+xenstore-ls -fp /local/domain/0/backend/vbd
+synthctl show "$G/xvdb"
+detach xvdb
+g no_dev xvdb
+nothing_left
