@@ -25,8 +25,9 @@ lab_dom0_programs='usr/lib/xen-4.17/bin/xl usr/lib/xen-4.17/bin/xenstored usr/li
 lab_guest_programs='usr/bin/xenstore-read usr/bin/xenstore-write usr/bin/xenstore-ls usr/bin/xenstore-list
 	sbin/mke2fs sbin/e2fsck usr/bin/nbdkit sbin/nbd-client'
 
-lab_dom0_modules='xen-evtchn xen-gntdev xen-gntalloc xen-privcmd xenfs xen-blkback xen-netback brd loop nbd tun ext4'
-lab_guest_modules='xen-blkfront xen-evtchn xen-gntdev xen-gntalloc xen-privcmd xenfs nbd ext4'
+lab_dom0_modules='xen-evtchn xen-gntdev xen-gntalloc xen-privcmd xenfs xen-blkback xen-netback brd loop nbd tun ext4 crc32c_generic
+	virtio_pci virtio_blk'
+lab_guest_modules='xen-blkfront xen-evtchn xen-gntdev xen-gntalloc xen-privcmd xenfs nbd ext4 crc32c_generic'
 
 lab_die() {
 	echo "lab: $*" >&2

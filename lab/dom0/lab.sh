@@ -79,6 +79,14 @@ guest_destroy() {
 
 # g [-t SEC] CMD...: run a shell line in guest $G; its output and status.  One word "-" takes the script from stdin.
 g() {
+	{ _opts=$-; set +x; } 2>/dev/null # the trace of a case should show its own lines
+	_st=0
+	_g "$@" || _st=$?
+	case $_opts in *x*) set -x ;; esac
+	return $_st
+}
+
+_g() {
 	_t=30
 	[ "$1" != -t ] || { _t=$2; shift 2; }
 	_seq=$(($(cat $LAB/seq 2>/dev/null || echo 0) + 1))
@@ -106,10 +114,10 @@ g() {
 in_guest() {
 	_save=$G G=$1
 	shift
-	_st=0
-	g "$@" || _st=$?
+	_status=0
+	g "$@" || _status=$?
 	G=$_save
-	return $_st
+	return $_status
 }
 
 # --- disks ------------------------------------------------------------------
@@ -210,7 +218,7 @@ run_plan() {
 		guest_boot $G && [ "$(g echo alive)" = alive ] && echo "ok 1 - probe"
 		return
 	fi
-	daemon_start || echo "# synth-blkd does not start: $(tail -n 3 /var/log/synth-blkd.log)"
+	daemon_runs || daemon_start || echo "# synth-blkd does not start: $(tail -n 3 /var/log/synth-blkd.log)"
 	while read -r _case TYPE _time _shared; do
 		_n=$((_n + 1))
 		G=lab-$TYPE
@@ -252,5 +260,6 @@ run_plan() {
 
 case ${1:-} in
 --plan) run_plan <"$2" ;;
+--sweep) sweep >/dev/null 2>&1 </dev/null ;;
 --case) . "/lab/cases/$2.sh" ;;
 esac
