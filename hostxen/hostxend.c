@@ -7,7 +7,8 @@
  * Theory. Three processes: the guard (the one started), the broker (its child) and xenstored (the broker's child). When
  * any of them dies, for whatever reason, the others follow: the kernel kills a child whose parent is gone, and the guard,
  * to which orphans fall, waits for the last before it goes. It also marks the world dead in the shared memory, so that
- * what processes do without the broker fails too. The lock file tells whether a world runs in the directory.
+ * what processes do without the broker fails too. The lock file tells whether a world runs in the directory; when it is
+ * removed, the world ends.
  */
 #include "hostxen/broker.h"
 
@@ -20,6 +21,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -209,6 +211,23 @@ static int watch_signals(void)
 	return src.fd < 0 ? -errno : source_add(&src, EPOLLIN);
 }
 
+static void removed_fire(struct source *s, uint32_t events)
+{
+	stopping = true;
+}
+
+/* Somebody removes the directory: the world is of no use to anybody any more. */
+static int watch_lock(void)
+{
+	static struct source src;
+	char path[4096];
+	snprintf(path, sizeof(path), "%s/lock", state_dir);
+	src = (struct source){ .fire = removed_fire, .fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK) };
+	if (src.fd < 0 || inotify_add_watch(src.fd, path, IN_ATTRIB | IN_DELETE_SELF) < 0)
+		return -errno;
+	return source_add(&src, EPOLLIN);
+}
+
 /* dom0, and the unbound port that stands for the event channel to dom0's kernel. */
 static int make_dom0(int *ret_port)
 {
@@ -235,6 +254,8 @@ static int broker(char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	epfd = epoll_create1(EPOLL_CLOEXEC);
 	err = epfd < 0 ? -errno : watch_signals();
+	if (!err)
+		err = watch_lock();
 	if (!err)
 		err = make_dom0(&port);
 	if (err)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # hostxen: the stand-in for Xen. The two libraries are preloaded into programs that know nothing of sanitizers
 # (xenstored, QEMU), so they are never instrumented, whatever configure was told; the daemon and the command are.
-hostxen_plain_cflags = $(SYNTH_CFLAGS) -fno-sanitize=all -fvisibility=hidden
+hostxen_plain_cflags = $(SYNTH_CFLAGS) -fno-sanitize=all -fvisibility=hidden -ftls-model=initial-exec
 hostxen_plain_ldflags = -module -avoid-version -shared -Wl,-z,relro -Wl,-z,now -Wl,-z,nodelete -XCClinker -fno-sanitize=all
 
 bin_PROGRAMS += hostxen/hostxen

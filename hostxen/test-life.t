@@ -94,6 +94,10 @@ check 'start again' "$hostxen" start
 kill -KILL "$(pgrep -f "^hostxend $HOSTXEN_DIR " | head -1)"
 check 'the guard is killed: the world ends' within 5 gone
 
+check 'start in another directory' env HOSTXEN_DIR="$tmp/three" "$hostxen" start
+rm -rf "$tmp/three"
+check 'the directory is removed: the world ends' within 5 not pgrep -f "^hostxend $tmp/three "
+
 # --- many, fast
 check 'start once more' "$hostxen" start
 t0=$(date +%s%N)

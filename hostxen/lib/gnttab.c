@@ -37,6 +37,7 @@ struct mapping {
 /* gnttab and gntshr handles are one C type for callers; they are never exchanged. */
 struct xengntdev_handle {
 	int fd;
+	pid_t owner; /* a forked child may close the handle; the mappings stay the parent's */
 	uint32_t hid;
 	bool restricted; /* xentoolcore_restrict_all() took the driver away */
 	struct hx_maptrack *track;
@@ -85,6 +86,7 @@ EXPORT xengnttab_handle *xengnttab_open(struct xentoollog_logger *logger, unsign
 		return NULL;
 	}
 	h->fd = fds[0];
+	h->owner = getpid();
 	h->hid = rsp.value[0];
 	h->track = t;
 	h->free_track = NONE;
@@ -397,7 +399,7 @@ EXPORT int xengnttab_close(xengnttab_handle *h)
 			break;
 		}
 	pthread_mutex_unlock(&hx_slow);
-	for (unsigned b = 0; b < BUCKETS; b++)
+	for (unsigned b = 0; b < BUCKETS && h->owner == getpid(); b++)
 		while (h->bucket[b])
 			(void)unmap_locked(h, &h->bucket[b]);
 	for (struct mapping *m; (m = h->spare); free(m))

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define RW (PROT_READ | PROT_WRITE)
 
@@ -211,6 +213,26 @@ static void a_ref_mapped_twice_is_unmapped_twice(void)
 	CHECK_EQ(xengnttab_unmap(g, b, 1), 0);
 }
 
+static void close_in_a_forked_child_leaves_the_parents_mapping(void)
+{
+	int status;
+	struct channel c = channel_open();
+	xengnttab_handle *g = gt();
+	uint32_t ref = (uint32_t)ask("share 0 0 1 1");
+	uint8_t *p = xengnttab_map_grant_ref_notify(g, guest, ref, RW, 10, (evtchn_port_t)c.port);
+	CHECK(p);
+	p[10] = 1;
+	pid_t pid = fork();
+	if (!pid)
+		_exit(xengnttab_close(g) ? 1 : 0);
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK_EQ(status, 0);
+	CHECK_EQ(ask("pending 0 30"), -1);
+	CHECK_EQ(p[10], 1);
+	CHECK_EQ(xengnttab_unmap(g, p, 1), 0);
+	CHECK_EQ(ask("pending 0 5000"), c.guest_port);
+}
+
 static void set_max_grants_is_accepted(void)
 {
 	CHECK_EQ(xengnttab_set_max_grants(gt(), 1024), 0);
@@ -394,6 +416,7 @@ const struct test grant_tests[] = {
 	T(several_refs_readonly_fault_on_write),
 	T(unmap_of_what_is_not_mapped_is_einval),
 	T(a_ref_mapped_twice_is_unmapped_twice),
+	T(close_in_a_forked_child_leaves_the_parents_mapping),
 	T(set_max_grants_is_accepted),
 	T(many_grants_can_be_mapped_by_one_handle),
 	T(pages_run_out_with_enospc_and_come_back),

@@ -5,6 +5,7 @@ tests_conform_conform_SOURCES = tests/conform/conform.c tests/conform/agent.c te
 tests_conform_conform_CPPFLAGS = $(AM_CPPFLAGS) $(XENGNTTAB_CFLAGS) $(XENEVTCHN_CFLAGS) $(XENSTORE_CFLAGS) $(XENCONTROL_CFLAGS)
 tests_conform_conform_LDADD = $(XENGNTTAB_LIBS) $(XENEVTCHN_LIBS) $(XENSTORE_LIBS) $(XENCONTROL_LIBS) -lpthread
 noinst_HEADERS += tests/conform/conform.h
+EXTRA_DIST += tests/conform/README.md
 
 dist_check_SCRIPTS += tests/conform/conform.t
 TESTS += tests/conform/conform.t
