@@ -26,7 +26,7 @@
 #define MAX_DEPTH     4096u
 #define MAX_BS        (64u << 20)
 #define MAX_UNITS     (1u << 28)
-#define WAKE_AUTO     0u
+#define WAKE_PERCENT  50u
 #define SLICE_MS      200u /* a sleeper looks at the clock at least so often */
 #define POLL_US       1000000u
 #define DEF_RUNTIME_S 5u
@@ -39,7 +39,8 @@ struct plan {
 	uint32_t weight[K_NR], total_weight;
 	const char *rw;
 	uint64_t bs_min, bs_max;
-	uint32_t depth, queues, order, runtime_s, rate, wake, spin_us;
+	uint32_t depth, queues, order, runtime_s, rate, spin_us;
+	uint32_t wake, wake_percent; /* so many, or when 0 so much of what is in flight */
 	uint64_t ios, offset, size, seed;
 	enum blkfront_grants grants;
 	bool verify, json, no_indirect;
@@ -350,7 +351,7 @@ static uint32_t wake_after(const struct job *j)
 {
 	uint32_t n = blkfront_inflight(j->q);
 
-	return j->plan->wake != WAKE_AUTO ? j->plan->wake : MAX(n / 2, 1u);
+	return j->plan->wake ? j->plan->wake : MAX(n * j->plan->wake_percent / 100, 1u);
 }
 
 /* How many I/Os the rate allows to be issued by @now. */
@@ -650,6 +651,19 @@ static int parse_bs(struct plan *p, const char *text)
 	return 0;
 }
 
+static int parse_wake(struct plan *p, const char *text)
+{
+	char buf[16];
+	size_t n = strlen(text);
+
+	if (n == 0 || n >= sizeof(buf) || text[n - 1] != '%')
+		return opt_u32("--wake", text, MAX_DEPTH, &p->wake);
+	memcpy(buf, text, n);
+	buf[n - 1] = '\0';
+	p->wake = 0;
+	return opt_u32("--wake", buf, 100, &p->wake_percent);
+}
+
 static int parse_grants(struct plan *p, const char *text)
 {
 	for (int g = BLKFRONT_PERSISTENT; g <= BLKFRONT_PER_IO; g++)
@@ -742,7 +756,7 @@ static int parse_one(struct plan *p, int c, const char *v)
 	case O_SPIN:
 		return opt_u32("--spin", v, POLL_US - 1, &p->spin_us);
 	case O_WAKE:
-		return opt_u32("--wake", v, MAX_DEPTH, &p->wake);
+		return parse_wake(p, v);
 	case O_NOPERSIST:
 		p->grants = BLKFRONT_PER_IO;
 		return 0;
@@ -880,6 +894,7 @@ int cmd_io(int argc, char **argv)
 			  .queues = 1,
 			  .order = FRONT_MAX_ORDER,
 			  .seed = 1,
+			  .wake_percent = WAKE_PERCENT,
 			  .timeout_s = 10 };
 	struct blkfront_config c = { 0 };
 	struct target t = { 0 };

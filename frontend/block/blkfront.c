@@ -598,7 +598,8 @@ static int place_data(struct blkfront_queue *q, enum blkfront_op op, uint64_t se
 		err = share_for(q, s, op, offset, nr_segs, refs_own);
 		if (err < 0) {
 			blk_flight_drop(&q->flight, i);
-			return err;
+			/* What is in flight will give its pages back. */
+			return err == -ENOSPC && q->flight.used ? -EAGAIN : err;
 		}
 	}
 	if (nr_segs > SEGS_DIRECT)

@@ -444,7 +444,7 @@ static void help(void)
 		printf("  %-8s %s\n           %s\n", commands[i].name, commands[i].args, commands[i].help);
 	printf("\nio: --rw read|write|randread|randwrite|randrw|trim|flush[=WEIGHT],...  --bs --depth --queues\n"
 	       "    --ring-order 0..4  --runtime SEC | --ios N  --rate IOPS  --offset --size  --seed N  --verify\n"
-	       "    --sleep (default) | --spin US | --poll  --wake N  --grants persistent|reuse|per-io\n"
+	       "    --sleep (default) | --spin US | --poll  --wake N|P%%  --grants persistent|reuse|per-io\n"
 	       "    --no-persistent (= --grants per-io)  --no-indirect  --timeout SEC  --json\n"
 	       "\nExit status: 0 ok, 1 failure, 2 usage, 3 not found, 4 in use, 5 timeout, 6 permission,\n"
 	       "7 xenstore not reached.  More: man " PROGRAM "\n");

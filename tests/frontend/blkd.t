@@ -35,6 +35,7 @@ verified 'sequential writes' --rw write --bs 128k --depth 4 --ios 400
 verified 'polling' --rw randrw --depth 16 --ios 3000 --poll
 verified 'woken after each answer' --rw randrw --depth 16 --ios 1000 --wake 1
 verified 'woken late' --rw randrw --depth 16 --ios 1000 --wake 16
+verified 'woken after a quarter' --rw randrw --depth 16 --ios 1000 --wake 25%
 front io xvda --json --rw randread --depth 32 --ios 50000
 is 'at depth 32 a sleeping front end gets at most an event for ten I/Os' "$(got '.events_received_per_io <= 0.1')" true
 
