@@ -33,4 +33,3 @@ hostxen_libhostxen_xsd_la_LIBADD = -ldl
 hostxen_probe_SOURCES = hostxen/probe.c
 hostxen_probe_CPPFLAGS = $(AM_CPPFLAGS) $(XENGNTTAB_CFLAGS) $(XENEVTCHN_CFLAGS)
 hostxen_probe_LDADD = $(XENGNTTAB_LIBS) $(XENEVTCHN_LIBS)
-pods += hostxen/hostxen.1.pod
