@@ -13,7 +13,7 @@
 #include "hostxen/wire.h"
 #include "hostxen/world.h"
 
-#define HX_VIRQS       24U
+#define HX_VIRQS        24U
 #define HX_VIRQ_DOM_EXC 3U
 
 /* Something epoll watches. */
@@ -34,10 +34,10 @@ struct domain {
 	bool dying, ready;
 	struct hx_dom *shm;
 	int memfd;
-	uint32_t virq[HX_VIRQS];    /* port, 0 none */
-	uint16_t held[HX_PORTS];    /* references by unmap notifications; a port is closed when none is left */
-	uint32_t nregions;          /* a dying domain is gone when all have been freed */
-	struct proxy *proxy;        /* NULL for dom0 */
+	uint32_t virq[HX_VIRQS]; /* port, 0 none */
+	uint16_t held[HX_PORTS]; /* references by unmap notifications; a port is closed when none is left */
+	uint32_t nregions;       /* a dying domain is gone when all have been freed */
+	struct proxy *proxy;     /* NULL for dom0 */
 };
 
 struct handle {
@@ -47,10 +47,10 @@ struct handle {
 	enum handle_kind kind;
 	struct domain *dom;
 	ino_t ino;
-	uint32_t restrict_to;       /* HX_TOOLSTACK: not restricted */
-	struct hx_maptrack *track;  /* gnttab */
-	uint32_t region;            /* gntshr: slot */
-	int rfd;                    /* the broker's own handles: their reading end, else -1 */
+	uint32_t restrict_to;      /* HX_TOOLSTACK: not restricted */
+	struct hx_maptrack *track; /* gnttab */
+	uint32_t region;           /* gntshr: slot */
+	int rfd;                   /* the broker's own handles: their reading end, else -1 */
 };
 
 /* hostxend.c ---------------------------------------------------------------- */

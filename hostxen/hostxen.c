@@ -30,7 +30,7 @@
 #include "hostxen/wire.h"
 #include "hostxen/world.h"
 
-static char dir[PATH_MAX];  /* the state directory */
+static char dir[PATH_MAX]; /* the state directory */
 static struct {
 	char broker[PATH_MAX], lib[PATH_MAX], xsd_lib[PATH_MAX], xenstored[PATH_MAX];
 } prog;
@@ -110,7 +110,8 @@ static bool find_xenstored(void)
 	if (!env && !glob("/usr/lib/xen-*/bin/xenstored", 0, NULL, &g))
 		ok = realpath(g.gl_pathv[g.gl_pathc - 1], prog.xenstored);
 	if (!ok && !env)
-		ok = realpath("/usr/sbin/xenstored", prog.xenstored) || realpath("/usr/local/sbin/xenstored", prog.xenstored);
+		ok = realpath("/usr/sbin/xenstored", prog.xenstored) ||
+		     realpath("/usr/local/sbin/xenstored", prog.xenstored);
 	globfree(&g);
 	return ok;
 }
@@ -118,10 +119,10 @@ static bool find_xenstored(void)
 static int find_programs(void)
 {
 	/* installed places first, the build tree's last */
-	static const char *const broker[] = { SYNTH_LIBEXECDIR "/hostxend", "../libexec/synth/hostxend", "./hostxend", "hostxend",
-					      NULL };
-	static const char *const lib[] = { SYNTH_LIBDIR "/libhostxen.so", "../lib/synth/libhostxen.so", ".libs/libhostxen.so",
-					   "libhostxen.so", NULL };
+	static const char *const broker[] = { SYNTH_LIBEXECDIR "/hostxend", "../libexec/synth/hostxend", "./hostxend",
+					      "hostxend", NULL };
+	static const char *const lib[] = { SYNTH_LIBDIR "/libhostxen.so", "../lib/synth/libhostxen.so",
+					   ".libs/libhostxen.so", "libhostxen.so", NULL };
 	static const char *const xsd[] = { SYNTH_LIBDIR "/libhostxen-xsd.so", "../lib/synth/libhostxen-xsd.so",
 					   ".libs/libhostxen-xsd.so", "libhostxen-xsd.so", NULL };
 	if (!find_one(prog.broker, broker + 1) && !realpath(broker[0], prog.broker))
@@ -144,8 +145,9 @@ static int call(const struct hx_req *q, struct hx_rsp *r)
 		struct cmsghdr align;
 	} control;
 	struct iovec iov = { r, sizeof(*r) };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.buf,
-			      .msg_controllen = sizeof(control.buf) };
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.buf, .msg_controllen = sizeof(control.buf)
+	};
 	if (send(broker_fd, q, sizeof(*q), MSG_NOSIGNAL) != (ssize_t)sizeof(*q) ||
 	    recvmsg(broker_fd, &msg, MSG_CMSG_CLOEXEC) != (ssize_t)sizeof(*r))
 		return -ENODEV;
@@ -169,7 +171,8 @@ static int dial(void)
 	broker_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (broker_fd < 0)
 		return -errno;
-	if (connect(broker_fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || call(&q, &r) || world == MAP_FAILED || !world) {
+	if (connect(broker_fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || call(&q, &r) || world == MAP_FAILED ||
+	    !world) {
 		close(broker_fd);
 		broker_fd = -1;
 		return -ENOENT;
@@ -180,7 +183,8 @@ static int dial(void)
 static int need_world(void)
 {
 	if (dial())
-		return complain("no world runs in %s: start one with \"hostxen start\" (HOSTXEN_DIR chooses the place)", dir);
+		return complain("no world runs in %s: start one with \"hostxen start\" (HOSTXEN_DIR chooses the place)",
+				dir);
 	return 0;
 }
 
@@ -217,7 +221,8 @@ static void node(struct home *h, enum who who, const char *base, const char *rel
 	struct xs_permissions ro[2] = { { 0, XS_PERM_NONE }, { h->domid, XS_PERM_READ } };
 	struct xs_permissions rw[1] = { { h->domid, XS_PERM_NONE } };
 	snprintf(path, sizeof(path), "%s%s%s", base, *rel ? "/" : "", rel);
-	h->ok = h->ok && (value ? xs_write(h->xs, h->t, path, value, (unsigned)strlen(value)) : xs_mkdir(h->xs, h->t, path));
+	h->ok = h->ok &&
+		(value ? xs_write(h->xs, h->t, path, value, (unsigned)strlen(value)) : xs_mkdir(h->xs, h->t, path));
 	if (who == GUEST_READS)
 		h->ok = h->ok && xs_set_permissions(h->xs, h->t, path, ro, 2);
 	else if (who == GUEST_WRITES)
@@ -242,9 +247,17 @@ static void make_uuid(char *to)
 static void home_nodes(struct home *h, const char *uuid, const char *name, uint32_t xs_port)
 {
 	static const char *const dirs_ro[] = { "cpu", "memory", "device", "control", NULL };
-	static const char *const dirs_rw[] = { "control/shutdown", "control/feature-poweroff", "control/feature-reboot",
-					       "control/feature-suspend", "control/sysrq", "data", "drivers", "feature",
-					       "attr", "error", NULL };
+	static const char *const dirs_rw[] = { "control/shutdown",
+					       "control/feature-poweroff",
+					       "control/feature-reboot",
+					       "control/feature-suspend",
+					       "control/sysrq",
+					       "data",
+					       "drivers",
+					       "feature",
+					       "attr",
+					       "error",
+					       NULL };
 	char number[16];
 	h->ok = true;
 	(void)xs_rm(h->xs, h->t, h->dom);
@@ -389,7 +402,8 @@ static int cmd_destroy(int argc, char **argv)
 		return 1;
 	int err = call(&(struct hx_req){ .op = HX_DESTROY, .arg = { domid, kill_too } }, &r);
 	if (err)
-		return complain("cannot destroy domain %u: %s", domid, err == -ESRCH ? "no such domain" : strerror(-err));
+		return complain("cannot destroy domain %u: %s", domid,
+				err == -ESRCH ? "no such domain" : strerror(-err));
 	home_remove(domid);
 	/* Unless somebody still maps its pages it is gone when xenstored has let go of its ring: a matter of a moment. */
 	for (int i = 0; i < 100 && atomic_load(&world->dom[domid].gen); i++)
@@ -415,7 +429,8 @@ static int cmd_list(int argc, char **argv)
 			continue;
 		const char *state = r.value[1] & 1 ? "dying" : r.value[1] & 2 ? "running" : "building";
 		if (json)
-			printf("%s{\"domid\":%u,\"name\":\"%s\",\"state\":\"%s\",\"handles\":%u,\"ports\":%u,\"grants\":%u}",
+			printf("%s{\"domid\":%u,\"name\":\"%s\",\"state\":\"%s\",\"handles\":%u,\"ports\":%u,"
+			       "\"grants\":%u}",
 			       first ? "" : ",\n ", i, r.name, state, r.value[2], r.value[3], r.value[4]);
 		else
 			printf("%4u %-20s %-8s %7u %6u %7u\n", i, r.name, state, r.value[2], r.value[3], r.value[4]);
@@ -482,7 +497,8 @@ static int ready_domain(uint32_t domid, const char *name)
 static int domain_option(int argc, char **argv, uint32_t *domid, const char **name)
 {
 	static const struct option opts[] = { { "domid", required_argument, NULL, 'd' },
-					      { "name", required_argument, NULL, 'n' }, { 0 } };
+					      { "name", required_argument, NULL, 'n' },
+					      { 0 } };
 	*domid = 0;
 	*name = NULL;
 	for (int c; (c = getopt_long(argc, argv, "+d:n:", opts, NULL)) != -1;) {
@@ -517,7 +533,8 @@ static int cmd_run(int argc, char **argv)
 
 static int cmd_env(int argc, char **argv)
 {
-	static const char *const vars[] = { "HOSTXEN_DIR", "HOSTXEN_DOMID", "XENSTORED_PATH", "LD_PRELOAD", "ASAN_OPTIONS" };
+	static const char *const vars[] = { "HOSTXEN_DIR", "HOSTXEN_DOMID", "XENSTORED_PATH", "LD_PRELOAD",
+					    "ASAN_OPTIONS" };
 	uint32_t domid;
 	const char *name;
 	if (domain_option(argc, argv, &domid, &name))
@@ -594,8 +611,9 @@ static int cmd_start(int argc, char **argv)
 	if (find_programs())
 		return 1;
 	if (!find_xenstored())
-		return complain("xenstored (the C one) not found; Debian has it in the package xen-utils-4.17 or so, and "
-				"HOSTXEN_XENSTORED can name it");
+		return complain(
+			"xenstored (the C one) not found; Debian has it in the package xen-utils-4.17 or so, and "
+			"HOSTXEN_XENSTORED can name it");
 	if (make_dir())
 		return 1;
 	if (strlen(dir) > 80)
@@ -672,9 +690,11 @@ static const struct {
 	const char *help;
 } commands[] = {
 	{ "start", cmd_start, "start                            start a world (broker and xenstored) in HOSTXEN_DIR" },
-	{ "run", cmd_run, "run [-d DOMID] [--name NAME] -- CMD...   become CMD in a domain (default 0), created if need be" },
+	{ "run", cmd_run,
+	  "run [-d DOMID] [--name NAME] -- CMD...   become CMD in a domain (default 0), created if need be" },
 	{ "create", cmd_create, "create DOMID [--name NAME]       create a domain with its xenstore home" },
-	{ "destroy", cmd_destroy, "destroy DOMID [--kill]           end a domain, as \"xl destroy\"; --kill its processes too" },
+	{ "destroy", cmd_destroy,
+	  "destroy DOMID [--kill]           end a domain, as \"xl destroy\"; --kill its processes too" },
 	{ "list", cmd_list, "list [--json]                    show the domains" },
 	{ "env", cmd_env, "env [-d DOMID]                   print the environment of a domain for a shell to eval" },
 	{ "stop", cmd_stop, "stop                             end the world" },

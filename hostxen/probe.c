@@ -175,9 +175,9 @@ int main(int argc, char **argv)
 		const char *name;
 		int (*fn)(void);
 	} words[] = {
-		{ "open", do_open }, { "bind", do_bind }, { "notify", do_notify }, { "event", do_event },
-		{ "share", do_share }, { "map", do_map }, { "copy", do_copy },     { "stale", do_stale },
-		{ "wait", do_wait }, { "bench", do_bench },
+		{ "open", do_open },   { "bind", do_bind },   { "notify", do_notify }, { "event", do_event },
+		{ "share", do_share }, { "map", do_map },     { "copy", do_copy },     { "stale", do_stale },
+		{ "wait", do_wait },   { "bench", do_bench },
 	};
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	for (int i = 1; i < argc; i++) {

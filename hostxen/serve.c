@@ -357,8 +357,9 @@ static int receive(int fd, struct hx_req *q, int *ret_fd)
 		struct cmsghdr align;
 	} control;
 	struct iovec iov = { q, sizeof(*q) };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.buf,
-			      .msg_controllen = sizeof(control.buf) };
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.buf, .msg_controllen = sizeof(control.buf)
+	};
 	ssize_t n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	*ret_fd = -1;
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))

@@ -33,8 +33,8 @@ struct notify {
 	struct notify *next;
 	uint32_t id;
 	uint32_t hid;
-	struct domain *evdom; /* whose port */
-	uint32_t port;        /* or HX_TOOLSTACK: none */
+	struct domain *evdom;                      /* whose port */
+	uint32_t port;                             /* or HX_TOOLSTACK: none */
 	uint32_t region, region_gen, page, offset; /* offset HX_TOOLSTACK: none */
 };
 
@@ -235,8 +235,15 @@ int notify_add(struct handle *h, uint32_t domid, uint32_t gref, uint32_t offset,
 	struct notify *n = malloc(sizeof(*n));
 	if (!n)
 		return -ENOMEM;
-	*n = (struct notify){ .next = notifies, .id = ++last_notify, .hid = h->hid, .evdom = h->dom, .port = port,
-			      .region = g->region, .region_gen = g->region_gen, .page = g->page, .offset = offset };
+	*n = (struct notify){ .next = notifies,
+			      .id = ++last_notify,
+			      .hid = h->hid,
+			      .evdom = h->dom,
+			      .port = port,
+			      .region = g->region,
+			      .region_gen = g->region_gen,
+			      .page = g->page,
+			      .offset = offset };
 	if (p)
 		h->dom->held[port]++;
 	notifies = n;
@@ -410,8 +417,13 @@ int handle_open(struct domain *d, enum handle_kind kind, struct handle **ret, in
 	(void)fstat(fds[1], &st);
 	if (!++last_hid)
 		++last_hid;
-	*h = (struct handle){ .hid = last_hid, .kind = kind, .dom = d, .ino = st.st_ino, .restrict_to = HX_TOOLSTACK,
-			      .rfd = -1, .region = HX_REGIONS };
+	*h = (struct handle){ .hid = last_hid,
+			      .kind = kind,
+			      .dom = d,
+			      .ino = st.st_ino,
+			      .restrict_to = HX_TOOLSTACK,
+			      .rfd = -1,
+			      .region = HX_REGIONS };
 	h->src = (struct source){ .fire = handle_fire, .fd = fds[1], .death = true };
 	err = source_add(&h->src, 0); /* errors and hang-ups are always reported */
 	if (err) {

@@ -65,10 +65,10 @@ struct hx_port {
 
 struct hx_grant {
 	_Atomic uint64_t word;
-	uint32_t region;     /* slot; stable while the entry is not free */
+	uint32_t region; /* slot; stable while the entry is not free */
 	uint32_t region_gen;
-	uint32_t page;       /* index in the region */
-	uint32_t hid;        /* the gntshr handle it belongs to */
+	uint32_t page; /* index in the region */
+	uint32_t hid;  /* the gntshr handle it belongs to */
 	uint64_t pad;
 };
 
@@ -93,9 +93,9 @@ struct hx_hazard {
 
 struct hx_world {
 	uint32_t magic, version;
-	_Atomic uint32_t dead;    /* the broker is gone */
-	_Atomic uint32_t top_dom; /* domids at and above have never been used */
-	_Atomic uint32_t threads; /* hazard slots at and above have never been used */
+	_Atomic uint32_t dead;                   /* the broker is gone */
+	_Atomic uint32_t top_dom;                /* domids at and above have never been used */
+	_Atomic uint32_t threads;                /* hazard slots at and above have never been used */
 	_Atomic uint32_t region_gen[HX_REGIONS]; /* 0: no such region */
 	struct {
 		_Atomic uint32_t gen; /* 0: no such domain */
@@ -189,7 +189,8 @@ static inline bool hx_grant_end(struct hx_world *w, struct hx_dom *d, uint32_t g
 {
 	struct hx_grant *g = &d->grant[gref];
 	uint64_t old = atomic_load(&g->word);
-	while (!atomic_compare_exchange_weak(&g->word, &old, (old & ~(HX_GRANT_ACTIVE | HX_GRANT_CLAIMED)) | HX_GRANT_ORPHAN))
+	while (!atomic_compare_exchange_weak(&g->word, &old,
+					     (old & ~(HX_GRANT_ACTIVE | HX_GRANT_CLAIMED)) | HX_GRANT_ORPHAN))
 		;
 	return !(old >> 32) && !hx_hazard_seen(w, d->domid, gref);
 }

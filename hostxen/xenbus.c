@@ -73,7 +73,7 @@ struct proxy {
 	uint32_t port, last_client, last_req;
 	struct xenstore_domain_interface *ring;
 	char path[108];
-	struct buf queue; /* for the ring */
+	struct buf queue;  /* for the ring */
 	char msg[MSG_MAX]; /* the answer being received */
 	size_t msg_len;
 	struct client *clients;
@@ -120,7 +120,8 @@ static struct client *client_find(struct proxy *p, uint32_t id)
 }
 
 /* Puts a request for xenstored into the queue; @client 0: nobody waits for the answer. Takes @watch over. */
-static void submit(struct proxy *p, uint32_t client, const struct xsd_sockmsg *hdr, const void *body, struct watch *watch)
+static void submit(struct proxy *p, uint32_t client, const struct xsd_sockmsg *hdr, const void *body,
+		   struct watch *watch)
 {
 	struct xsd_sockmsg out = *hdr;
 	struct pending *q = malloc(sizeof(*q));
@@ -128,8 +129,12 @@ static void submit(struct proxy *p, uint32_t client, const struct xsd_sockmsg *h
 		free(watch);
 		return;
 	}
-	*q = (struct pending){ .next = p->pending, .id = ++p->last_req, .client = client, .orig_id = hdr->req_id,
-			       .type = hdr->type, .watch = watch };
+	*q = (struct pending){ .next = p->pending,
+			       .id = ++p->last_req,
+			       .client = client,
+			       .orig_id = hdr->req_id,
+			       .type = hdr->type,
+			       .watch = watch };
 	p->pending = q;
 	out.req_id = q->id;
 	if (buf_add(&p->queue, &out, sizeof(out)) || buf_add(&p->queue, body, out.len))
@@ -207,8 +212,9 @@ static void client_say(struct client *c, const struct xsd_sockmsg *hdr, const vo
 
 static void client_refuse(struct client *c, const struct xsd_sockmsg *req, const char *why)
 {
-	struct xsd_sockmsg hdr = { .type = XS_ERROR, .req_id = req->req_id, .tx_id = req->tx_id,
-				   .len = (uint32_t)strlen(why) + 1 };
+	struct xsd_sockmsg hdr = {
+		.type = XS_ERROR, .req_id = req->req_id, .tx_id = req->tx_id, .len = (uint32_t)strlen(why) + 1
+	};
 	client_say(c, &hdr, why);
 }
 
@@ -476,7 +482,8 @@ static void event_fire(struct source *s, uint32_t events)
 static int proxy_listen(struct proxy *p)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	if ((size_t)snprintf(p->path, sizeof(p->path), "%s/xenbus-%u.sock", state_dir, p->dom->domid) >= sizeof(p->path))
+	if ((size_t)snprintf(p->path, sizeof(p->path), "%s/xenbus-%u.sock", state_dir, p->dom->domid) >=
+	    sizeof(p->path))
 		return -ENAMETOOLONG;
 	memcpy(sa.sun_path, p->path, sizeof(p->path));
 	unlink(p->path);

@@ -47,7 +47,7 @@ static struct grave {
 	int fd;
 	void *addr;
 	size_t len;
-} *graves;
+} * graves;
 
 static time_t now(void)
 {
@@ -121,8 +121,9 @@ static int do_recv(int fd, struct hx_rsp *rsp, int *fds, unsigned nfds)
 		struct cmsghdr align;
 	} control;
 	struct iovec iov = { rsp, sizeof(*rsp) };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.buf,
-			      .msg_controllen = sizeof(control.buf) };
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.buf, .msg_controllen = sizeof(control.buf)
+	};
 	unsigned got = 0;
 	ssize_t n;
 	do

@@ -32,7 +32,7 @@ static struct sender {
 	uint32_t hid;
 	int fd;
 	unsigned users;
-} *senders;
+} * senders;
 
 struct xenevtchn_handle {
 	int fd;
@@ -245,7 +245,7 @@ EXPORT xenevtchn_port_or_error_t xenevtchn_bind_unbound_port(xenevtchn_handle *h
 }
 
 EXPORT xenevtchn_port_or_error_t xenevtchn_bind_interdomain(xenevtchn_handle *h, uint32_t domid,
-							     evtchn_port_t remote_port)
+							    evtchn_port_t remote_port)
 {
 	return bind_port(h, HX_BIND_INTERDOMAIN, domid, remote_port);
 }
@@ -306,7 +306,8 @@ EXPORT int xenevtchn_notify(xenevtchn_handle *h, evtchn_port_t port)
 	if (!rhid)
 		return 0; /* closed this moment */
 	uint64_t to = atomic_load_explicit(&h->to[port], memory_order_acquire);
-	int fd = __builtin_expect(to >> 32 == rhid && to != NO_SENDER, 1) ? (int)(uint32_t)to : sender_fetch(h, port, rhid);
+	int fd = __builtin_expect(to >> 32 == rhid && to != NO_SENDER, 1) ? (int)(uint32_t)to
+									  : sender_fetch(h, port, rhid);
 	if (fd >= 0)
 		put_port(fd, rport);
 	return 0;

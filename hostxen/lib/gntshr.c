@@ -160,7 +160,8 @@ static void publish(struct shr *s, uint32_t gref, uint32_t page, uint32_t domid,
 	g->hid = s->hid;
 	s->page[page] = (struct page){ .gref = gref, .state = PAGE_SHARED, .stacked = s->page[page].stacked };
 	/* All of the entry is there before it counts. */
-	atomic_store_explicit(&g->word, HX_GRANT_ACTIVE | (writable ? 0 : HX_GRANT_RO) | (uint64_t)(domid & 0xffff) << 16,
+	atomic_store_explicit(&g->word,
+			      HX_GRANT_ACTIVE | (writable ? 0 : HX_GRANT_RO) | (uint64_t)(domid & 0xffff) << 16,
 			      memory_order_release);
 }
 
@@ -272,7 +273,8 @@ static void unshare_page(struct shr *s, uint32_t page)
 	struct page *p = &s->page[page];
 	struct hx_rsp rsp;
 	if (p->notify)
-		(void)hx_call(&(struct hx_req){ .op = HX_NOTIFY_FIRE, .arg = { s->hid, p->notify } }, -1, &rsp, NULL, 0);
+		(void)hx_call(&(struct hx_req){ .op = HX_NOTIFY_FIRE, .arg = { s->hid, p->notify } }, -1, &rsp, NULL,
+			      0);
 	p->notify = 0;
 	if (hx_grant_end(hx_self.world, hx_self.dom, p->gref)) {
 		gref_put(s, p->gref);

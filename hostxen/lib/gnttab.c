@@ -147,7 +147,8 @@ static struct hx_grant *pin(xengnttab_handle *h, uint32_t t, uint32_t domid, uin
 		atomic_store_explicit(&h->track->ent[t], HX_TRACK_PENDING | hx_track(d->domid, gref, d->gen),
 				      memory_order_relaxed);
 	} while (!atomic_compare_exchange_weak(&g->word, &w, w + HX_GRANT_PIN));
-	atomic_store_explicit(&h->track->ent[t], HX_TRACK_HELD | hx_track(d->domid, gref, d->gen), memory_order_release);
+	atomic_store_explicit(&h->track->ent[t], HX_TRACK_HELD | hx_track(d->domid, gref, d->gen),
+			      memory_order_release);
 	return g;
 }
 
@@ -175,10 +176,10 @@ static unsigned bucket_of(const void *addr)
 
 /* What a set of grants looks like before it gets an address. */
 struct plan {
-	uint32_t first, last; /* maptrack chain */
+	uint32_t first, last;     /* maptrack chain */
 	struct hx_region *region; /* of the first */
-	uint32_t page;        /* of the first */
-	bool row;             /* all neighbours in one region */
+	uint32_t page;            /* of the first */
+	bool row;                 /* all neighbours in one region */
 };
 
 static void unpin_chain(xengnttab_handle *h, uint32_t first, uint32_t count)
@@ -222,7 +223,8 @@ static int pin_all(xengnttab_handle *h, uint32_t count, const uint32_t *domids, 
 /* Real mappings at addresses in a row. The entries are pinned, so what they say holds. */
 static uint8_t *map_pages(xengnttab_handle *h, uint32_t first, uint32_t count, int prot)
 {
-	uint8_t *at = mmap(NULL, (size_t)count * HX_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint8_t *at = mmap(NULL, (size_t)count * HX_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+			   0);
 	if (at == MAP_FAILED)
 		return NULL;
 	for (uint32_t i = 0, t = first; i < count; i++, t = h->next_track[t]) {
@@ -290,7 +292,8 @@ static struct mapping *map_locked(xengnttab_handle *h, uint32_t count, const uin
 	return m;
 }
 
-static void *map(xengnttab_handle *h, uint32_t count, const uint32_t *domids, uint32_t step, const uint32_t *refs, int prot)
+static void *map(xengnttab_handle *h, uint32_t count, const uint32_t *domids, uint32_t step, const uint32_t *refs,
+		 int prot)
 {
 	if (!count || h->restricted || hx_lost()) {
 		errno = count ? ENODEV : EINVAL;
@@ -317,7 +320,8 @@ EXPORT void *xengnttab_map_grant_refs(xengnttab_handle *h, uint32_t count, uint3
 	return map(h, count, domids, 1, refs, prot);
 }
 
-EXPORT void *xengnttab_map_domain_grant_refs(xengnttab_handle *h, uint32_t count, uint32_t domid, uint32_t *refs, int prot)
+EXPORT void *xengnttab_map_domain_grant_refs(xengnttab_handle *h, uint32_t count, uint32_t domid, uint32_t *refs,
+					     int prot)
 {
 	return map(h, count, &domid, 0, refs, prot);
 }
@@ -329,7 +333,8 @@ static int unmap_locked(xengnttab_handle *h, struct mapping **p)
 	struct mapping *m = *p;
 	struct hx_rsp rsp;
 	if (m->notify)
-		(void)hx_call(&(struct hx_req){ .op = HX_NOTIFY_FIRE, .arg = { h->hid, m->notify } }, -1, &rsp, NULL, 0);
+		(void)hx_call(&(struct hx_req){ .op = HX_NOTIFY_FIRE, .arg = { h->hid, m->notify } }, -1, &rsp, NULL,
+			      0);
 	if (m->own_pages)
 		munmap(m->addr, (size_t)m->count * HX_PAGE);
 	unpin_chain(h, m->first, m->count);
@@ -373,8 +378,8 @@ EXPORT void *xengnttab_map_grant_ref_notify(xengnttab_handle *h, uint32_t domid,
 	struct mapping *m = map_locked(h, 1, &domid, 0, &ref, prot);
 	void *addr = m ? m->addr : NULL;
 	if (m && (byte || notify_port != UINT32_MAX)) {
-		int err = hx_call(&(struct hx_req){ .op = HX_NOTIFY_ADD, .arg = { h->hid, domid, ref, notify_offset,
-										   notify_port } },
+		int err = hx_call(&(struct hx_req){ .op = HX_NOTIFY_ADD,
+						    .arg = { h->hid, domid, ref, notify_offset, notify_port } },
 				  -1, &rsp, NULL, 0);
 		if (err) {
 			(void)unmap_locked(h, find(h, addr));
@@ -461,7 +466,8 @@ static void copy_one(xengnttab_grant_copy_segment_t *s)
 		return;
 	}
 	if (s->flags & GNTCOPY_source_gref)
-		from = end_of(s->source.foreign.ref, s->source.foreign.domid, s->source.foreign.offset, false, &s->status);
+		from = end_of(s->source.foreign.ref, s->source.foreign.domid, s->source.foreign.offset, false,
+			      &s->status);
 	if (from && (s->flags & GNTCOPY_dest_gref))
 		to = end_of(s->dest.foreign.ref, s->dest.foreign.domid, s->dest.foreign.offset, true, &s->status);
 	if (s->status == GNTST_okay)

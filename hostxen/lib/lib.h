@@ -13,7 +13,7 @@
 #include "hostxen/wire.h"
 #include "hostxen/world.h"
 
-#define EXPORT __attribute__((visibility("default")))
+#define EXPORT      __attribute__((visibility("default")))
 #define DOMID_SELF_ 0x7ff0U
 
 /* client.c ------------------------------------------------------------- */

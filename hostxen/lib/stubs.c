@@ -20,25 +20,23 @@ static void complain(const char *name)
 #define ALSO(name) EXPORT void hx_stub_##name(void) __attribute__((alias(#name), nothrow))
 
 /* A caller that expects an int looks at the lower half of the long. */
-#define NUMBER(name)                    \
-	EXPORT long name(void);         \
-	EXPORT long name(void)          \
-	{                               \
-		complain(#name);        \
-		return -1;              \
-	}                               \
-	_Pragma("GCC diagnostic push")  \
-	_Pragma("GCC diagnostic ignored \"-Wattribute-alias\"") ALSO(name); \
+#define NUMBER(name)                                                                                       \
+	EXPORT long name(void);                                                                            \
+	EXPORT long name(void)                                                                             \
+	{                                                                                                  \
+		complain(#name);                                                                           \
+		return -1;                                                                                 \
+	}                                                                                                  \
+	_Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Wattribute-alias\"") ALSO(name); \
 	_Pragma("GCC diagnostic pop")
-#define POINTER(name)                   \
-	EXPORT void *name(void);        \
-	EXPORT void *name(void)         \
-	{                               \
-		complain(#name);        \
-		return NULL;            \
-	}                               \
-	_Pragma("GCC diagnostic push")  \
-	_Pragma("GCC diagnostic ignored \"-Wattribute-alias\"") ALSO(name); \
+#define POINTER(name)                                                                                      \
+	EXPORT void *name(void);                                                                           \
+	EXPORT void *name(void)                                                                            \
+	{                                                                                                  \
+		complain(#name);                                                                           \
+		return NULL;                                                                               \
+	}                                                                                                  \
+	_Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Wattribute-alias\"") ALSO(name); \
 	_Pragma("GCC diagnostic pop")
 
 /* libxengnttab: dma-buf */

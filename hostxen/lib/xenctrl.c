@@ -26,7 +26,8 @@ static void *any_open(void)
 	return NULL;
 }
 
-EXPORT xc_interface *xc_interface_open(xentoollog_logger *logger, xentoollog_logger *dombuild_logger, unsigned open_flags)
+EXPORT xc_interface *xc_interface_open(xentoollog_logger *logger, xentoollog_logger *dombuild_logger,
+				       unsigned open_flags)
 {
 	return any_open();
 }
@@ -111,7 +112,8 @@ static void fill(xc_domaininfo_t *info, int id, bool dying)
 	info->nr_online_vcpus = 1;
 }
 
-EXPORT int xc_domain_getinfolist(xc_interface *xch, uint32_t first_domain, unsigned int max_domains, xc_domaininfo_t *info)
+EXPORT int xc_domain_getinfolist(xc_interface *xch, uint32_t first_domain, unsigned int max_domains,
+				 xc_domaininfo_t *info)
 {
 	unsigned n = 0;
 	bool dying;

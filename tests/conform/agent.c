@@ -36,8 +36,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define NH 16U
-#define NS 64U
+#define NH       16U
+#define NS       64U
 #define MAX_REFS 256
 
 static xenevtchn_handle *evtchn[NH];
@@ -188,7 +188,8 @@ static int do_sharen(const long *a, struct reply *r)
 	uint32_t ref;
 	if (!shr())
 		return -errno;
-	void *p = xengntshr_share_page_notify(gntshr, (uint32_t)a[1], &ref, (int)a[2], (uint32_t)a[3], (evtchn_port_t)a[4]);
+	void *p = xengntshr_share_page_notify(gntshr, (uint32_t)a[1], &ref, (int)a[2], (uint32_t)a[3],
+					      (evtchn_port_t)a[4]);
 	if (!p)
 		return -errno;
 	pages[a[0]].at = p;
@@ -266,7 +267,8 @@ static int do_map(const long *a, struct reply *r)
 	if (!gnttab)
 		gnttab = xengnttab_open(NULL, 0);
 	uint8_t *p = gnttab ? xengnttab_map_grant_ref(gnttab, (uint32_t)a[0], (uint32_t)a[1],
-						      a[2] ? PROT_READ | PROT_WRITE : PROT_READ) : NULL;
+						      a[2] ? PROT_READ | PROT_WRITE : PROT_READ)
+			    : NULL;
 	if (!p)
 		return -errno;
 	say(r, *p);
@@ -317,12 +319,14 @@ static const struct {
 	const char *name;
 	int (*fn)(const long *a, struct reply *r);
 } commands[] = {
-	{ "reset", do_reset },   { "open", do_open },         { "close", do_close },   { "unbound", do_unbound },
-	{ "unbind", do_unbind }, { "interdomain", do_interdomain }, { "notify", do_notify }, { "unmask", do_unmask },
-	{ "pending", do_pending }, { "echo", do_echo },       { "fill", do_fill },     { "share", do_share },
-	{ "sharen", do_sharen }, { "unshare", do_unshare },   { "hoard", do_hoard },   { "peek", do_peek },
-	{ "poke", do_poke },     { "closeshr", do_closeshr }, { "churn", do_churn },   { "map", do_map },
-	{ "spawn", do_spawn },   { "kill", do_kill },
+	{ "reset", do_reset },     { "open", do_open },       { "close", do_close },
+	{ "unbound", do_unbound }, { "unbind", do_unbind },   { "interdomain", do_interdomain },
+	{ "notify", do_notify },   { "unmask", do_unmask },   { "pending", do_pending },
+	{ "echo", do_echo },       { "fill", do_fill },       { "share", do_share },
+	{ "sharen", do_sharen },   { "unshare", do_unshare }, { "hoard", do_hoard },
+	{ "peek", do_peek },       { "poke", do_poke },       { "closeshr", do_closeshr },
+	{ "churn", do_churn },     { "map", do_map },         { "spawn", do_spawn },
+	{ "kill", do_kill },
 };
 
 /* --- the conversation --------------------------------------------------------------------- */
@@ -357,7 +361,8 @@ static int serve(int ready)
 		return 1;
 	snprintf(req, sizeof(req), "data/conform/%u/req", me);
 	snprintf(rsp, sizeof(rsp), "data/conform/%u/rsp", me);
-	if (!xs_write(xs, XBT_NULL, req, "", 0) || !xs_write(xs, XBT_NULL, rsp, "ready", 5) || !xs_watch(xs, req, "req"))
+	if (!xs_write(xs, XBT_NULL, req, "", 0) || !xs_write(xs, XBT_NULL, rsp, "ready", 5) ||
+	    !xs_watch(xs, req, "req"))
 		return 1;
 	if (ready >= 0 && (write(ready, "r", 1) != 1 || close(ready)))
 		return 1;

@@ -34,40 +34,40 @@ extern const char *toolstack; /* a program: create N, destroy N, agent N (start 
 _Noreturn void failed(const char *file, int line, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 _Noreturn void skip(const char *why);
 
-#define CHECK(cond)                                                     \
-	do {                                                            \
-		if (!(cond))                                            \
-			failed(__FILE__, __LINE__, "not so: %s", #cond);\
+#define CHECK(cond)                                                      \
+	do {                                                             \
+		if (!(cond))                                             \
+			failed(__FILE__, __LINE__, "not so: %s", #cond); \
 	} while (0)
-#define CHECK_EQ(a, b)                                                                          \
-	do {                                                                                    \
-		long long a_ = (long long)(a), b_ = (long long)(b);                             \
-		if (a_ != b_)                                                                   \
+#define CHECK_EQ(a, b)                                                                                \
+	do {                                                                                          \
+		long long a_ = (long long)(a), b_ = (long long)(b);                                   \
+		if (a_ != b_)                                                                         \
 			failed(__FILE__, __LINE__, "%s is %lld, expected %lld (%s)", #a, a_, b_, #b); \
 	} while (0)
 /* The call fails, with this errno. */
-#define CHECK_FAILS(call, err)                                                                      \
-	do {                                                                                        \
-		errno = 0;                                                                          \
-		if ((call) != -1)                                                                   \
-			failed(__FILE__, __LINE__, "succeeds, must not: %s", #call);                \
-		CHECK_EQ(errno, err);                                                               \
+#define CHECK_FAILS(call, err)                                                       \
+	do {                                                                         \
+		errno = 0;                                                           \
+		if ((call) != -1)                                                    \
+			failed(__FILE__, __LINE__, "succeeds, must not: %s", #call); \
+		CHECK_EQ(errno, err);                                                \
 	} while (0)
-#define CHECK_NULL(call, err)                                                                       \
-	do {                                                                                        \
-		errno = 0;                                                                          \
-		if ((call) != NULL)                                                                 \
-			failed(__FILE__, __LINE__, "succeeds, must not: %s", #call);                \
-		CHECK_EQ(errno, err);                                                               \
+#define CHECK_NULL(call, err)                                                        \
+	do {                                                                         \
+		errno = 0;                                                           \
+		if ((call) != NULL)                                                  \
+			failed(__FILE__, __LINE__, "succeeds, must not: %s", #call); \
+		CHECK_EQ(errno, err);                                                \
 	} while (0)
 /* Becomes true within two seconds: for what is asynchronous on a real host. */
-#define EVENTUALLY(cond)                                                                       \
-	do {                                                                                   \
-		int left_ = 2000;                                                              \
-		while (!(cond) && left_-- > 0)                                                 \
-			nap_ms(1);                                                             \
-		if (left_ <= 0)                                                                \
-			failed(__FILE__, __LINE__, "does not become so in 2 s: %s", #cond);    \
+#define EVENTUALLY(cond)                                                                    \
+	do {                                                                                \
+		int left_ = 2000;                                                           \
+		while (!(cond) && left_-- > 0)                                              \
+			nap_ms(1);                                                          \
+		if (left_ <= 0)                                                             \
+			failed(__FILE__, __LINE__, "does not become so in 2 s: %s", #cond); \
 	} while (0)
 
 void nap_ms(long ms);

@@ -12,8 +12,9 @@
 
 static xengnttab_grant_copy_segment_t from_ref(uint32_t ref, unsigned off, void *to, unsigned len)
 {
-	xengnttab_grant_copy_segment_t s = { .dest.virt = to, .len = (uint16_t)len, .flags = GNTCOPY_source_gref,
-					     .status = 55 };
+	xengnttab_grant_copy_segment_t s = {
+		.dest.virt = to, .len = (uint16_t)len, .flags = GNTCOPY_source_gref, .status = 55
+	};
 	s.source.foreign.ref = ref;
 	s.source.foreign.offset = (uint16_t)off;
 	s.source.foreign.domid = (uint16_t)guest;
@@ -22,8 +23,9 @@ static xengnttab_grant_copy_segment_t from_ref(uint32_t ref, unsigned off, void 
 
 static xengnttab_grant_copy_segment_t to_ref(uint32_t ref, unsigned off, void *from, unsigned len)
 {
-	xengnttab_grant_copy_segment_t s = { .source.virt = from, .len = (uint16_t)len, .flags = GNTCOPY_dest_gref,
-					     .status = 55 };
+	xengnttab_grant_copy_segment_t s = {
+		.source.virt = from, .len = (uint16_t)len, .flags = GNTCOPY_dest_gref, .status = 55
+	};
 	s.dest.foreign.ref = ref;
 	s.dest.foreign.offset = (uint16_t)off;
 	s.dest.foreign.domid = (uint16_t)guest;
@@ -230,7 +232,10 @@ static void never_shows_what_came_after_unshare(void)
 	CHECK_EQ(status, 0);
 }
 
-#define T(fn) { #fn, fn }
+#define T(fn)           \
+	{               \
+#fn, fn \
+	}
 const struct test copy_tests[] = {
 	T(from_a_grant),
 	T(to_a_grant),

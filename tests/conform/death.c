@@ -70,7 +70,8 @@ static void map_it(void *arg)
 	struct mapping *m = arg;
 	xenevtchn_handle *e = xenevtchn_open(NULL, 0);
 	int port = xenevtchn_bind_interdomain(e, guest, m->gp);
-	uint8_t *p = xengnttab_map_grant_ref_notify(xengnttab_open(NULL, 0), guest, m->ref, RW, 64, (evtchn_port_t)port);
+	uint8_t *p = xengnttab_map_grant_ref_notify(xengnttab_open(NULL, 0), guest, m->ref, RW, 64,
+						    (evtchn_port_t)port);
 	CHECK(port > 0 && p);
 	p[64] = 1;
 }
@@ -124,7 +125,8 @@ static void copy_until_killed(struct mapping *m)
 		for (;;) {
 			xengnttab_grant_copy_segment_t s[8];
 			for (int i = 0; i < 8; i++) {
-				s[i] = (xengnttab_grant_copy_segment_t){ .dest.virt = buf + i * 4096, .len = 4096,
+				s[i] = (xengnttab_grant_copy_segment_t){ .dest.virt = buf + i * 4096,
+									 .len = 4096,
 									 .flags = GNTCOPY_source_gref };
 				s[i].source.foreign.ref = m->ref;
 				s[i].source.foreign.domid = (uint16_t)guest;
@@ -205,7 +207,10 @@ static void notify_to_a_killed_peer_does_no_harm(void)
 		CHECK_EQ(xenevtchn_notify(e, (evtchn_port_t)port), 0);
 }
 
-#define T(fn) { #fn, fn }
+#define T(fn)           \
+	{               \
+#fn, fn \
+	}
 const struct test death_tests[] = {
 	T(a_killed_process_leaves_the_peer_rebindable),
 	T(a_killed_mapper_notifies),

@@ -168,7 +168,7 @@ static void a_reused_domain_number_is_a_new_domain(void)
 	CHECK_EQ(s.status, GNTST_bad_domain);
 	other_domain();
 	CHECK_EQ(xengnttab_grant_copy(g, 1, &s), 0);
-	CHECK(s.status < 0); /* the old grants are void */
+	CHECK(s.status < 0);                                   /* the old grants are void */
 	CHECK_EQ(xenevtchn_notify(e, (evtchn_port_t)port), 0); /* the old port leads nowhere */
 	ref = (uint32_t)ask("share 0 0 1 1");
 	ask("poke 0 0 2");
@@ -182,7 +182,10 @@ static void a_reused_domain_number_is_a_new_domain(void)
 	tool("destroy", OTHER);
 }
 
-#define T(fn) { #fn, fn }
+#define T(fn)           \
+	{               \
+#fn, fn \
+	}
 const struct test domain_tests[] = {
 	T(dom0_and_the_guest_are_listed_and_others_not),
 	T(getinfo_starts_at_the_next_domain),

@@ -438,7 +438,10 @@ static void threads_may_notify_one_port(void)
 	}
 }
 
-#define T(fn) { #fn, fn }
+#define T(fn)           \
+	{               \
+#fn, fn \
+	}
 const struct test evtchn_tests[] = {
 	T(bind_delivers_one_event_at_once),
 	T(notify_reaches_the_peer),

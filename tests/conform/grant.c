@@ -397,7 +397,10 @@ static void threads_may_share_one_handle(void)
 	}
 }
 
-#define T(fn) { #fn, fn }
+#define T(fn)           \
+	{               \
+#fn, fn \
+	}
 const struct test grant_tests[] = {
 	T(shared_pages_are_zero_and_have_refs_of_their_own),
 	T(both_sides_see_each_others_writes),
