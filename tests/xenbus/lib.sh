@@ -30,4 +30,3 @@ hold()
 }
 drop() { exec 7>&-; within 8 not kill -0 "$hold_pid"; }
 kattach() { local dom=$1 target=$2 dev=$3; shift 3; ctl attach disk "$dom" "$target=$dev" "$@"; } # for the guest's kernel: device/vbd
-requests_of() { stat_of "$1" responses; }
