@@ -17,8 +17,8 @@
 #include "common/span/span.h"
 
 #define BLK_MAX_SEGMENTS 256u
-#define BLK_SCRIPT	 "/etc/xen/scripts/block-synth"
-#define BLK_POLL_MAX_US	 10000u
+#define BLK_SCRIPT       "/etc/xen/scripts/block-synth"
+#define BLK_POLL_MAX_US  10000u
 
 struct blk_spec {
 	char target[IMAGE_TARGET_MAX]; /* as given */
@@ -360,7 +360,8 @@ static int blk_info(void *spec, const void *body, size_t bytes)
 	for (char *p = i.engine; *p; p++)
 		if (*p < 0x20 || *p > 0x7e)
 			return -EPROTO;
-	if (i.sectors > UINT64_MAX / SECTOR_BYTES || !power_of_two(i.physical_sector) || i.physical_sector < SECTOR_BYTES)
+	if (i.sectors > UINT64_MAX / SECTOR_BYTES || !power_of_two(i.physical_sector) ||
+	    i.physical_sector < SECTOR_BYTES)
 		return -EPROTO;
 	if (i.can_flush > 1 || i.can_discard > 1 || i.can_secure_discard > 1 || i.readonly > 1)
 		return -EPROTO;
@@ -375,7 +376,9 @@ static int blk_info(void *spec, const void *body, size_t bytes)
 static int blk_front(const void *spec, const struct node_getter *g, struct front_params *ret, char why[REASON_MAX])
 {
 	const struct blk_spec *s = spec;
-	const struct blk_front_limits lim = { .max_queues = s->max_queues, .max_order = WIRE_MAX_ORDER, .persistent = true };
+	const struct blk_front_limits lim = { .max_queues = s->max_queues,
+					      .max_order = WIRE_MAX_ORDER,
+					      .persistent = true };
 
 	return blk_front_parse(g, &lim, ret, why);
 }
@@ -423,7 +426,8 @@ static void blk_show(const void *spec, const struct front_params *p, json_object
 	add_number(o, "max_queues", true, s->max_queues);
 	add_number(o, "ring_pages", p != NULL, p ? 1u << p->wire.order : 0);
 	add_string(o, "protocol", p && p->wire.abi < BLK_NR_ABIS ? abi[p->wire.abi] : "");
-	json_object_object_add(o, "persistent", p ? json_object_new_boolean((p->wire.features & BLK_F_PERSISTENT) != 0) : NULL);
+	json_object_object_add(o, "persistent",
+			       p ? json_object_new_boolean((p->wire.features & BLK_F_PERSISTENT) != 0) : NULL);
 	add_number(o, "physical_sector", s->opened, s->info.physical_sector);
 	json_object_object_add(o, "discard", s->opened ? json_object_new_boolean(s->info.can_discard != 0) : NULL);
 }

@@ -184,7 +184,8 @@ static int check_unique(struct parse *p, const struct front_params *f)
 	for (uint32_t i = 0; i < total; i++)
 		for (uint32_t j = 0; j < i; j++)
 			if (c->queue[i / pages].refs[i % pages] == c->queue[j / pages].refs[j % pages])
-				return refuse(p, "grant %u is given for two ring pages", c->queue[i / pages].refs[i % pages]);
+				return refuse(p, "grant %u is given for two ring pages",
+					      c->queue[i / pages].refs[i % pages]);
 	for (uint32_t i = 0; i < c->nr_queues; i++)
 		for (uint32_t j = 0; j < i; j++)
 			if (f->remote_port[i] == f->remote_port[j])

@@ -28,7 +28,8 @@ static int open_fault(const struct image_uri *u, bool readonly, int err, struct 
 		return err;
 	case -EACCES:
 	case -EPERM:
-		fault_set(f, FAULT_PERMISSION, err, "no permission to open %s for %s", u->path, readonly ? "reading" : "writing");
+		fault_set(f, FAULT_PERMISSION, err, "no permission to open %s for %s", u->path,
+			  readonly ? "reading" : "writing");
 		fault_next(f, "give the daemon's user access to it%s", readonly ? "" : ", or attach read-only");
 		return err;
 	case -EROFS:
@@ -39,7 +40,8 @@ static int open_fault(const struct image_uri *u, bool readonly, int err, struct 
 		return fault_set(f, FAULT_FAILED, err, "%s is a directory", u->path);
 	case -EBUSY:
 	case -ETXTBSY:
-		fault_set(f, FAULT_BUSY, -ETXTBSY, "%s is in use by this host (mounted, or held by another driver)", u->path);
+		fault_set(f, FAULT_BUSY, -ETXTBSY, "%s is in use by this host (mounted, or held by another driver)",
+			  u->path);
 		fault_next(f, "see what holds it with: lsblk, fuser -v");
 		return -ETXTBSY; /* not worth trying again, unlike a lock */
 	default:
@@ -199,8 +201,9 @@ static int open_file(const struct image_uri *u, bool readonly, bool direct, stru
 	err = lock_image(u, fd, readonly, f);
 	if (err == 0) {
 		err = image_size(fd, &st, &im->size);
-		err = err < 0 ? fault_set(f, FAULT_FAILED, err, "cannot tell the size of %s: %s", u->path, strerror(-err)) :
-				check_size(u, im->size, f);
+		err = err < 0 ? fault_set(f, FAULT_FAILED, err, "cannot tell the size of %s: %s", u->path,
+					  strerror(-err))
+			      : check_size(u, im->size, f);
 	}
 	if (err < 0) {
 		close(fd);
@@ -248,7 +251,8 @@ static int connect_unix(const struct image_uri *u, struct fault *f)
 	int fd;
 
 	if (strlen(u->path) >= sizeof(sa.sun_path))
-		return fault_set(f, FAULT_USAGE, -ENAMETOOLONG, "the socket's path has more than %zu bytes", sizeof(sa.sun_path) - 1);
+		return fault_set(f, FAULT_USAGE, -ENAMETOOLONG, "the socket's path has more than %zu bytes",
+				 sizeof(sa.sun_path) - 1);
 	memcpy(sa.sun_path, u->path, strlen(u->path) + 1);
 	fd = connect_within((const struct sockaddr *)&sa, sizeof(sa), NBD_CONNECT_MS);
 	if (fd < 0) {
@@ -267,7 +271,8 @@ static int connect_tcp(const struct image_uri *u, struct fault *f)
 
 	r = getaddrinfo(u->host, u->port, &hints, &all);
 	if (r != 0)
-		return fault_set(f, FAULT_NOTFOUND, -ENOENT, "cannot find the NBD server %s: %s", u->host, gai_strerror(r));
+		return fault_set(f, FAULT_NOTFOUND, -ENOENT, "cannot find the NBD server %s: %s", u->host,
+				 gai_strerror(r));
 	for (a = all; a; a = a->ai_next) {
 		fd = connect_within(a->ai_addr, a->ai_addrlen, NBD_CONNECT_MS);
 		if (fd >= 0)
@@ -275,8 +280,8 @@ static int connect_tcp(const struct image_uri *u, struct fault *f)
 	}
 	freeaddrinfo(all);
 	if (fd < 0) {
-		fault_set(f, fd == -ETIMEDOUT ? FAULT_TIMEOUT : FAULT_FAILED, fd, "cannot connect to the NBD server %s port %s: %s",
-			  u->host, u->port, strerror(-fd));
+		fault_set(f, fd == -ETIMEDOUT ? FAULT_TIMEOUT : FAULT_FAILED, fd,
+			  "cannot connect to the NBD server %s port %s: %s", u->host, u->port, strerror(-fd));
 		fault_next(f, "start the NBD server first");
 	}
 	return fd;
@@ -321,7 +326,8 @@ int image_resize(const struct image_uri *u, uint64_t size, struct fault *f)
 	if (u->kind != BLK_STORE_FILE)
 		return fault_set(f, FAULT_USAGE, -EINVAL, "only file images can be given a size");
 	if (size == 0 || size % SECTOR_BYTES)
-		return fault_set(f, FAULT_USAGE, -EINVAL, "%llu bytes is not a positive multiple of 512", (unsigned long long)size);
+		return fault_set(f, FAULT_USAGE, -EINVAL, "%llu bytes is not a positive multiple of 512",
+				 (unsigned long long)size);
 	fd = open(u->path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (fd < 0)
 		return open_fault(u, false, -errno, f);

@@ -19,8 +19,8 @@
 
 struct image_uri {
 	enum blk_store_kind kind;
-	bool unix_socket;	     /* nbd: path is the socket; else host and port */
-	uint64_t size;		     /* null: bytes */
+	bool unix_socket;            /* nbd: path is the socket; else host and port */
+	uint64_t size;               /* null: bytes */
 	char path[IMAGE_TARGET_MAX]; /* file: absolute */
 	char host[256];
 	char port[8];
@@ -31,10 +31,10 @@ struct image_uri {
 int image_parse(const char *target, struct image_uri *ret, struct fault *f) __must_check;
 
 struct image {
-	int fd;		  /* owned by the caller; -1 for null: */
-	uint32_t flags;	  /* BLK_O_* that were found: DIRECT, MEMORY, BLOCKDEV, READONLY */
-	uint32_t sector;  /* bytes I/O must be aligned to */
-	uint64_t size;	  /* bytes; 0 when only the worker can tell (nbd) */
+	int fd;          /* owned by the caller; -1 for null: */
+	uint32_t flags;  /* BLK_O_* that were found: DIRECT, MEMORY, BLOCKDEV, READONLY */
+	uint32_t sector; /* bytes I/O must be aligned to */
+	uint64_t size;   /* bytes; 0 when only the worker can tell (nbd) */
 	uint64_t dev, ino;
 	char cache_why[96]; /* why it is not O_DIRECT though that was asked for; "" */
 };

@@ -47,7 +47,10 @@ static int parse(struct tree *t, struct front_params *p, char why[REASON_MAX])
 /* A good front end with one node set to @value (NULL: removed). */
 static struct tree with(const char *name, const char *value)
 {
-	struct tree t = { .v = { { "protocol", "x86_64-abi" }, { "ring-ref", "8" }, { "event-channel", "5" }, { "feature-persistent", "1" } } };
+	struct tree t = { .v = { { "protocol", "x86_64-abi" },
+				 { "ring-ref", "8" },
+				 { "event-channel", "5" },
+				 { "feature-persistent", "1" } } };
 	int i;
 
 	for (i = 0; t.v[i].name; i++)
@@ -93,8 +96,13 @@ static void test_no_protocol_is_x86_32(void **state)
 
 static void test_freebsd_names_pages_twice(void **state)
 {
-	struct tree t = { .v = { { "num-ring-pages", "4" }, { "ring-page-order", "2" }, { "ring-ref0", "1" }, { "ring-ref1", "2" },
-				 { "ring-ref2", "3" }, { "ring-ref3", "4294967295" }, { "event-channel", "131071" } } };
+	struct tree t = { .v = { { "num-ring-pages", "4" },
+				 { "ring-page-order", "2" },
+				 { "ring-ref0", "1" },
+				 { "ring-ref1", "2" },
+				 { "ring-ref2", "3" },
+				 { "ring-ref3", "4294967295" },
+				 { "event-channel", "131071" } } };
 	struct front_params p;
 	char why[REASON_MAX];
 
@@ -106,7 +114,9 @@ static void test_freebsd_names_pages_twice(void **state)
 
 static void test_deprecated_pages_alone(void **state)
 {
-	struct tree t = { .v = { { "num-ring-pages", "2" }, { "ring-ref0", "1" }, { "ring-ref1", "2" }, { "event-channel", "3" } } };
+	struct tree t = {
+		.v = { { "num-ring-pages", "2" }, { "ring-ref0", "1" }, { "ring-ref1", "2" }, { "event-channel", "3" } }
+	};
 	struct front_params p;
 	char why[REASON_MAX];
 
@@ -140,7 +150,9 @@ static void test_windows_says_one_queue_at_the_top(void **state)
 
 static void test_one_queue_in_its_directory(void **state)
 {
-	struct tree t = { .v = { { "multi-queue-num-queues", "1" }, { "queue-0/ring-ref", "9" }, { "queue-0/event-channel", "6" } } };
+	struct tree t = { .v = { { "multi-queue-num-queues", "1" },
+				 { "queue-0/ring-ref", "9" },
+				 { "queue-0/event-channel", "6" } } };
 	struct front_params p;
 	char why[REASON_MAX];
 
@@ -151,9 +163,14 @@ static void test_one_queue_in_its_directory(void **state)
 
 static void test_several_queues(void **state)
 {
-	struct tree t = { .v = { { "multi-queue-num-queues", "2" }, { "ring-page-order", "1" }, { "queue-0/ring-ref0", "1" },
-				 { "queue-0/ring-ref1", "2" }, { "queue-0/event-channel", "3" }, { "queue-1/ring-ref0", "4" },
-				 { "queue-1/ring-ref1", "5" }, { "queue-1/event-channel", "6" } } };
+	struct tree t = { .v = { { "multi-queue-num-queues", "2" },
+				 { "ring-page-order", "1" },
+				 { "queue-0/ring-ref0", "1" },
+				 { "queue-0/ring-ref1", "2" },
+				 { "queue-0/event-channel", "3" },
+				 { "queue-1/ring-ref0", "4" },
+				 { "queue-1/ring-ref1", "5" },
+				 { "queue-1/event-channel", "6" } } };
 	struct front_params p;
 	char why[REASON_MAX];
 
@@ -222,20 +239,29 @@ static void test_refusals(void **state)
 		int err = parse(&t, &p, why);
 
 		if (err != -EINVAL || !strstr(why, cases[i].reason))
-			fail_msg("%s = %s: %d, \"%s\", wanted \"%s\"", cases[i].name, cases[i].value ? cases[i].value : "(none)", err, why,
-				 cases[i].reason);
+			fail_msg("%s = %s: %d, \"%s\", wanted \"%s\"", cases[i].name,
+				 cases[i].value ? cases[i].value : "(none)", err, why, cases[i].reason);
 		/* a bound that came too late would read on and on */
 		if (t.reads > 40)
-			fail_msg("%s = %s: %u reads", cases[i].name, cases[i].value ? cases[i].value : "(none)", t.reads);
+			fail_msg("%s = %s: %u reads", cases[i].name, cases[i].value ? cases[i].value : "(none)",
+				 t.reads);
 	}
 }
 
 static void test_contradictions(void **state)
 {
-	struct tree order = { .v = { { "ring-page-order", "1" }, { "num-ring-pages", "4" }, { "event-channel", "3" } } };
-	struct tree grant = { .v = { { "ring-page-order", "1" }, { "ring-ref0", "4" }, { "ring-ref1", "4" }, { "event-channel", "3" } } };
-	struct tree port = { .v = { { "multi-queue-num-queues", "2" }, { "queue-0/ring-ref", "1" }, { "queue-0/event-channel", "3" },
-				    { "queue-1/ring-ref", "2" }, { "queue-1/event-channel", "3" } } };
+	struct tree order = {
+		.v = { { "ring-page-order", "1" }, { "num-ring-pages", "4" }, { "event-channel", "3" } }
+	};
+	struct tree grant = { .v = { { "ring-page-order", "1" },
+				     { "ring-ref0", "4" },
+				     { "ring-ref1", "4" },
+				     { "event-channel", "3" } } };
+	struct tree port = { .v = { { "multi-queue-num-queues", "2" },
+				    { "queue-0/ring-ref", "1" },
+				    { "queue-0/event-channel", "3" },
+				    { "queue-1/ring-ref", "2" },
+				    { "queue-1/event-channel", "3" } } };
 	struct front_params p;
 	char why[REASON_MAX];
 

@@ -96,12 +96,53 @@ static void test_null(void **state)
 static void test_bad_targets(void **state)
 {
 	static const char *const bad[] = {
-		"", "a.img", "./a.img", "file:", "file:a.img", "file:/", "file:///", "/", "qcow2:/a", "http://x/y", "FILE:/a",
-		"/a\nb", "/a\x7f", "/a\x01", "null:", "null:0", "null:1", "null:511", "null:-1", "null:1x", "null:99999999999999T",
-		"null:16777216T", "nbd:", "nbd:host", "nbd://", "nbd:///x", "nbd://u@h/x", "nbd://h:0/x", "nbd://h:65536/x", "nbd://h:/x",
-		"nbd://h:1x/x", "nbd://h:123456789/x", "nbd://[::1/x", "nbd://[]/x", "nbd://[::1]x/y", "nbd://h/x?tls=1", "nbd://h/%zz",
-		"nbd://h/%0", "nbd://h/a%00b", "nbd://h/a%0ab", "nbd+unix:", "nbd+unix:///x", "nbd+unix:///x?socket=", "nbd+unix:///x?socket=rel",
-		"nbd+unix://host/x?socket=/s", "nbd+unix:///x?socket=/s&b=1", "nbd+unix:///x?sock=/s",
+		"",
+		"a.img",
+		"./a.img",
+		"file:",
+		"file:a.img",
+		"file:/",
+		"file:///",
+		"/",
+		"qcow2:/a",
+		"http://x/y",
+		"FILE:/a",
+		"/a\nb",
+		"/a\x7f",
+		"/a\x01",
+		"null:",
+		"null:0",
+		"null:1",
+		"null:511",
+		"null:-1",
+		"null:1x",
+		"null:99999999999999T",
+		"null:16777216T",
+		"nbd:",
+		"nbd:host",
+		"nbd://",
+		"nbd:///x",
+		"nbd://u@h/x",
+		"nbd://h:0/x",
+		"nbd://h:65536/x",
+		"nbd://h:/x",
+		"nbd://h:1x/x",
+		"nbd://h:123456789/x",
+		"nbd://[::1/x",
+		"nbd://[]/x",
+		"nbd://[::1]x/y",
+		"nbd://h/x?tls=1",
+		"nbd://h/%zz",
+		"nbd://h/%0",
+		"nbd://h/a%00b",
+		"nbd://h/a%0ab",
+		"nbd+unix:",
+		"nbd+unix:///x",
+		"nbd+unix:///x?socket=",
+		"nbd+unix:///x?socket=rel",
+		"nbd+unix://host/x?socket=/s",
+		"nbd+unix:///x?socket=/s&b=1",
+		"nbd+unix:///x?sock=/s",
 	};
 	struct image_uri u;
 	struct fault f;
@@ -147,7 +188,8 @@ static void refused(const char *name, bool ro, enum fault_code code, const char 
 	int err = try(in_dir(name), ro, &im, &f);
 
 	if (err >= 0 || f.code != code || !strstr(f.why, why))
-		fail_msg("%s: %d, %s, \"%s\", wanted %s, \"%s\"", name, err, fault_code_name(f.code), f.why, fault_code_name(code), why);
+		fail_msg("%s: %d, %s, \"%s\", wanted %s, \"%s\"", name, err, fault_code_name(f.code), f.why,
+			 fault_code_name(code), why);
 }
 
 static void test_absent(void **state)
@@ -266,13 +308,27 @@ static void test_device_names(void **state)
 		const char *name;
 		uint32_t vdev;
 	} good[] = {
-		{ "xvda", 51712 }, { "xvdb", 51728 }, { "xvdp", 51952 }, { "xvda1", 51713 }, { "xvda15", 51727 },
-		{ "xvdq", 1u << 28 | 16 << 8 }, { "xvdz", 1u << 28 | 25 << 8 }, { "xvdaa", 1u << 28 | 26 << 8 },
-		{ "xvdzz", 1u << 28 | 701 << 8 }, { "xvda16", 1u << 28 | 16 }, { "sda", 2048 }, { "sdp15", 2303 },
-		{ "hda", 768 }, { "hdb", 832 }, { "hdc", 5632 }, { "hdd63", 5759 },
+		{ "xvda", 51712 },
+		{ "xvdb", 51728 },
+		{ "xvdp", 51952 },
+		{ "xvda1", 51713 },
+		{ "xvda15", 51727 },
+		{ "xvdq", 1u << 28 | 16 << 8 },
+		{ "xvdz", 1u << 28 | 25 << 8 },
+		{ "xvdaa", 1u << 28 | 26 << 8 },
+		{ "xvdzz", 1u << 28 | 701 << 8 },
+		{ "xvda16", 1u << 28 | 16 },
+		{ "sda", 2048 },
+		{ "sdp15", 2303 },
+		{ "hda", 768 },
+		{ "hdb", 832 },
+		{ "hdc", 5632 },
+		{ "hdd63", 5759 },
 	};
-	static const char *const bad[] = { "", "x", "xvd", "xvdA", "xvda0", "xvda01", "xvda256", "xvd1", "xvdaaa", "sdq", "sda16", "hde", "hda64",
-					   "vda", "xvda/..", "xvda ", "1x", "-1", "99999999999", "536870912", "sd", "s" };
+	static const char *const bad[] = { "",        "x",      "xvd", "xvdA",  "xvda0",       "xvda01",    "xvda256",
+					   "xvd1",    "xvdaaa", "sdq", "sda16", "hde",         "hda64",     "vda",
+					   "xvda/..", "xvda ",  "1x",  "-1",    "99999999999", "536870912", "sd",
+					   "s" };
 	char name[VDEV_NAME_MAX];
 	uint32_t v;
 

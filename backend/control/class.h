@@ -25,7 +25,7 @@ struct json_object;
 #define VDEV_NAME_MAX 16u
 /* Bytes of a front end's node we are ready to look at, with the NUL; all that are legal are far shorter. */
 #define FRONT_VALUE_MAX 64u
-#define REASON_MAX	256u
+#define REASON_MAX      256u
 
 /* Defaults from the command line. */
 struct class_options {
@@ -34,8 +34,8 @@ struct class_options {
 };
 
 /*
- * How a parser reads nodes: @name is relative to the directory, the answer is NUL-terminated.  -ENOENT, -EMSGSIZE (longer than the
- * buffer), -EINVAL (a NUL inside), or the store's own error.
+ * How a parser reads nodes: @name is relative to the directory, the answer is NUL-terminated.  -ENOENT, -EMSGSIZE
+ * (longer than the buffer), -EINVAL (a NUL inside), or the store's own error.
  */
 struct node_getter {
 	int (*get)(void *arg, const char *name, char *value, size_t bytes);
@@ -51,16 +51,16 @@ struct front_params {
 #define OPEN_MAX_FDS 4u
 /* Work of opening what a device stands on (an image, a TAP). */
 struct open_job {
-	struct job job; /* job.run and .done are the control plane's */
+	struct job job;       /* job.run and .done are the control plane's */
 	struct device *owner; /* the control plane's; not for the class */
 	const struct control_class *class;
 	uint64_t size; /* of a resize */
 	/* in, by open_new() */
 	void *priv; /* the class's, of open_new(); gone with open_free() */
 	/* out, by open_run() */
-	int err;	       /* -EBUSY with .fault: somebody holds it, may be tried again */
+	int err;               /* -EBUSY with .fault: somebody holds it, may be tried again */
 	struct fault fault;    /* when err < 0 */
-	uint64_t id[2];	       /* identifies the thing among all of the class; 0, 0: nothing shared */
+	uint64_t id[2];        /* identifies the thing among all of the class; 0, 0: nothing shared */
 	int fds[OPEN_MAX_FDS]; /* owned by the job until open_free() */
 	uint32_t nr_fds;
 	uint32_t bytes; /* of .body, WIRE_OPEN's */
@@ -93,8 +93,8 @@ struct control_class {
 	int (*open_new)(const void *spec, const char *device, struct open_job *j);
 	void (*open_run)(struct open_job *j);
 	void (*open_told)(void *spec, const struct open_job *j); /* it went well: remember what matters */
-	void (*open_free)(struct open_job *j);			 /* closes fds; also of a job that never ran */
-	/* The worker's answer to WIRE_OPEN or WIRE_RESIZE, or WIRE_EV_RESIZED: checked, remembered.  1: something the guest sees changed. */
+	void (*open_free)(struct open_job *j);                   /* closes fds; also of a job that never ran */
+	/* The worker's answer to WIRE_OPEN or WIRE_RESIZE, or WIRE_EV_RESIZED: checked, remembered.  1: the size changed. */
 	int (*info)(void *spec, const void *body, size_t bytes);
 
 	/* Pure: the front end's nodes -> checked parameters, or -errno and @why. */

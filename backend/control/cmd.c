@@ -10,17 +10,17 @@
 #include "common/span/span.h"
 #include "config.h"
 
-#define WAIT_MAX_S	3600u
-#define DETACH_WAIT_S	10u
-#define STAT_MS		5000u
-#define METRICS_MAX	256u
-#define NAME_MAX_BYTES	64u
+#define WAIT_MAX_S     3600u
+#define DETACH_WAIT_S  10u
+#define STAT_MS        5000u
+#define METRICS_MAX    256u
+#define NAME_MAX_BYTES 64u
 
 struct args {
 	struct control *c;
 	struct ctl_req *req;
 	json_object *o;
-	struct fault f; /* what: set first */
+	struct fault f;        /* what: set first */
 	const char *dom, *dev; /* NULL: not given */
 };
 
@@ -41,7 +41,8 @@ static int get_text(struct args *a, const char *name, bool needed, const char **
 	}
 	*ret = json_object_is_type(v, json_type_string) ? json_object_get_string(v) : "";
 	if (**ret == '\0' || strlen(*ret) != (size_t)json_object_get_string_len(v) || strlen(*ret) > NAME_MAX_BYTES)
-		return fault_set(&a->f, FAULT_USAGE, -EINVAL, "\"%s\" must be a text of 1 to %u bytes", name, NAME_MAX_BYTES);
+		return fault_set(&a->f, FAULT_USAGE, -EINVAL, "\"%s\" must be a text of 1 to %u bytes", name,
+				 NAME_MAX_BYTES);
 	return 0;
 }
 
@@ -64,7 +65,9 @@ static int get_seconds(struct args *a, const char *name, uint32_t *ret)
 
 	if (!json_object_object_get_ex(a->o, name, &v) || !v)
 		return 0;
-	s = json_object_is_type(v, json_type_int) || json_object_is_type(v, json_type_double) ? json_object_get_double(v) : -1;
+	s = json_object_is_type(v, json_type_int) || json_object_is_type(v, json_type_double)
+		    ? json_object_get_double(v)
+		    : -1;
 	if (!(s >= 0 && s <= WAIT_MAX_S))
 		return fault_set(&a->f, FAULT_USAGE, -EINVAL, "\"%s\" must be 0 to %u seconds", name, WAIT_MAX_S);
 	*ret = (uint32_t)(s + 0.999);
@@ -142,7 +145,8 @@ static int get_device(struct args *a, struct device **ret)
 		fault_set(&a->f, FAULT_NOTFOUND, -ESRCH, "there is no domain \"%s\"", quote_text(q, a->dom));
 		fault_next(&a->f, "see the domains with: xl list");
 	} else {
-		fault_set(&a->f, FAULT_NOTFOUND, -ENODEV, "domain %u has no device %s of ours", domid, quote_text(q2, a->dev));
+		fault_set(&a->f, FAULT_NOTFOUND, -ENODEV, "domain %u has no device %s of ours", domid,
+			  quote_text(q2, a->dev));
 		fault_next(&a->f, "see them with: synthctl list");
 	}
 	return -ENODEV;
@@ -159,8 +163,8 @@ static int attach_args(struct args *a, struct attach *at)
 	if (err < 0)
 		return err;
 	if (class && strcmp(class, a->c->class->name) != 0)
-		return fault_set(&a->f, FAULT_USAGE, -EINVAL, "this daemon serves class \"%s\", not \"%s\"", a->c->class->name,
-				 quote_text(q, class));
+		return fault_set(&a->f, FAULT_USAGE, -EINVAL, "this daemon serves class \"%s\", not \"%s\"",
+				 a->c->class->name, quote_text(q, class));
 	err = get_bool(a, "user_frontend", &at->user_frontend);
 	if (err == 0)
 		err = get_seconds(a, "wait", &at->wait_s);
@@ -410,7 +414,8 @@ static void cmd_resize(struct args *a)
 	if (err == 0 && json_object_object_get_ex(a->o, "size", &v) && v) {
 		size = json_object_is_type(v, json_type_int) ? json_object_get_int64(v) : 0;
 		if (size <= 0 || size == INT64_MAX || size % (int64_t)SECTOR_BYTES)
-			err = fault_set(&a->f, FAULT_USAGE, -EINVAL, "\"size\" must be a positive multiple of 512 bytes");
+			err = fault_set(&a->f, FAULT_USAGE, -EINVAL,
+					"\"size\" must be a positive multiple of 512 bytes");
 	}
 	if (err == 0)
 		err = get_device(a, &d);
@@ -439,7 +444,8 @@ static void cmd_status(struct args *a)
 	json_object_object_add(o, "pid", json_object_new_int(getpid()));
 	json_object_object_add(o, "devices", json_object_new_int64(devices));
 	json_object_object_add(o, "workers", json_object_new_int64(workers_left(a->c)));
-	json_object_object_add(o, "uptime_s", json_object_new_int64((int64_t)((now_ns() - a->c->started_ns) / 1000000000u)));
+	json_object_object_add(o, "uptime_s",
+			       json_object_new_int64((int64_t)((now_ns() - a->c->started_ns) / 1000000000u)));
 	json_object_object_add(o, "xenstore", json_object_new_string(a->c->store_lost ? "lost" : "connected"));
 	ctl_ok(a->req, o);
 }
@@ -456,8 +462,9 @@ void cmd_run(struct ctl_req *req, json_object *o, void *arg)
 		void (*run)(struct args *a);
 		bool dom, dev; /* needed */
 	} commands[] = {
-		{ "attach", cmd_attach, true, false }, { "detach", cmd_detach, true, true }, { "list", cmd_list, false, false },
-		{ "show", cmd_show, true, true },      { "stat", cmd_stat, false, false },   { "resize", cmd_resize, true, true },
+		{ "attach", cmd_attach, true, false },  { "detach", cmd_detach, true, true },
+		{ "list", cmd_list, false, false },     { "show", cmd_show, true, true },
+		{ "stat", cmd_stat, false, false },     { "resize", cmd_resize, true, true },
 		{ "status", cmd_status, false, false }, { "stop", cmd_stop, false, false },
 	};
 	struct args a = { .c = arg, .req = req, .o = o };
@@ -466,7 +473,8 @@ void cmd_run(struct ctl_req *req, json_object *o, void *arg)
 	char q[QUOTE_MAX];
 
 	fault_what(&a.f, "cannot understand the request");
-	if (!json_object_object_get_ex(o, "v", &v) || !json_object_is_type(v, json_type_int) || json_object_get_int(v) != 1) {
+	if (!json_object_object_get_ex(o, "v", &v) || !json_object_is_type(v, json_type_int) ||
+	    json_object_get_int(v) != 1) {
 		fault_set(&a.f, FAULT_USAGE, -EINVAL, "\"v\" must be 1");
 		fail(&a);
 		return;
@@ -482,7 +490,8 @@ void cmd_run(struct ctl_req *req, json_object *o, void *arg)
 		if (a.c->stopping) {
 			fault_set(&a.f, FAULT_FAILED, -ESHUTDOWN, "%s is stopping", a.c->class->program);
 			fail(&a);
-		} else if (get_text(&a, "dom", commands[i].dom, &a.dom) < 0 || get_text(&a, "dev", commands[i].dev, &a.dev) < 0) {
+		} else if (get_text(&a, "dom", commands[i].dom, &a.dom) < 0 ||
+			   get_text(&a, "dev", commands[i].dev, &a.dev) < 0) {
 			fail(&a);
 		} else {
 			commands[i].run(&a);

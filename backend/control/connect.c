@@ -16,7 +16,7 @@
 #include <unistd.h>
 #include "backend/control/control.h"
 
-#define OPEN_MS	      30000u
+#define OPEN_MS       30000u
 #define CONNECT_MS    15000u
 #define DRAIN_MS      60000u
 #define RETRY_MS      50u
@@ -81,7 +81,8 @@ static void open_reply(void *arg, int err, const struct wire_msg *m)
 		err = d->c->class->info(d->spec, m->body, m->hdr.bytes);
 	if (err < 0) {
 		if (err == -ECHILD)
-			fault_set(&f, FAULT_FAILED, err, "the worker process could not be started (see the daemon's log)");
+			fault_set(&f, FAULT_FAILED, err,
+				  "the worker process could not be started (see the daemon's log)");
 		else
 			fault_set(&f, FAULT_FAILED, err, "the worker could not use it: %s", strerror(-err));
 		open_fail(d, err, &f);
@@ -94,8 +95,15 @@ static void open_reply(void *arg, int err, const struct wire_msg *m)
 static int open_tell_worker(struct device *d, const struct open_job *j)
 {
 	struct worker_ask q = {
-		.type = WIRE_OPEN, .body = j->body, .bytes = j->bytes, .fds = j->fds, .nr_fds = j->nr_fds,
-		.deadline_ms = OPEN_MS, .kill = true, .fn = open_reply, .arg = d,
+		.type = WIRE_OPEN,
+		.body = j->body,
+		.bytes = j->bytes,
+		.fds = j->fds,
+		.nr_fds = j->nr_fds,
+		.deadline_ms = OPEN_MS,
+		.kill = true,
+		.fn = open_reply,
+		.arg = d,
 	};
 	int err;
 
@@ -262,6 +270,12 @@ static int read_front_tx(struct store *s, struct store_tx *t, void *arg)
 
 	r->s = s;
 	r->t = t;
+	/* Another toolstack may have put another device in its place, with the same number. */
+	if (!layout_points_here(s, t, &r->d->front, r->d)) {
+		snprintf(r->why, sizeof(r->why), "its backend node does not name us");
+		r->err = -EINVAL;
+		return 0;
+	}
 	r->err = r->d->c->class->front(r->d->spec, &g, r->params, r->why);
 	return 0;
 }
@@ -273,13 +287,14 @@ static int bind_ports(struct device *d, const struct front_params *p, struct wir
 
 		if (err < 0) {
 			d->ports[i] = NULL;
-			snprintf(d->broken, sizeof(d->broken), "cannot open an event channel handle: %s", strerror(-err));
+			snprintf(d->broken, sizeof(d->broken), "cannot open an event channel handle: %s",
+				 strerror(-err));
 			return err;
 		}
 		port = evtchn_bind(d->ports[i], d->domid, p->remote_port[i]);
 		if (port < 0) {
-			snprintf(d->broken, sizeof(d->broken), "cannot bind event channel %u of the front end: %s", p->remote_port[i],
-				 strerror(-port));
+			snprintf(d->broken, sizeof(d->broken), "cannot bind event channel %u of the front end: %s",
+				 p->remote_port[i], strerror(-port));
 			return port;
 		}
 		wc->queue[i].port = (uint32_t)port;
@@ -320,8 +335,14 @@ static void connect_rings(struct device *d)
 	struct front_read r = { .d = d };
 	int fds[WIRE_MAX_QUEUES], err;
 	struct worker_ask q = {
-		.type = WIRE_CONNECT, .handle = d->handle, .bytes = sizeof(struct wire_connect), .fds = fds,
-		.deadline_ms = CONNECT_MS, .kill = true, .fn = connect_reply, .arg = d,
+		.type = WIRE_CONNECT,
+		.handle = d->handle,
+		.bytes = sizeof(struct wire_connect),
+		.fds = fds,
+		.deadline_ms = CONNECT_MS,
+		.kill = true,
+		.fn = connect_reply,
+		.arg = d,
 	};
 
 	if (!d->params)
@@ -340,7 +361,8 @@ static void connect_rings(struct device *d)
 	if (err < 0) {
 		free_ports(d);
 		/* A worker that drains for a daemon that died has it still. */
-		if (now_ns() < d->retry_until_ns && loop_add_timer(d->c->loop, RETRY_MS, connect_again, d, &d->retry) == 0)
+		if (now_ns() < d->retry_until_ns &&
+		    loop_add_timer(d->c->loop, RETRY_MS, connect_again, d, &d->retry) == 0)
 			return;
 		memcpy(r.why, d->broken, sizeof(r.why));
 		return device_refused(d, "%s", r.why);
@@ -408,8 +430,12 @@ static void disconnect_reply(void *arg, int err, const struct wire_msg *m)
 
 void device_disconnect(struct device *d)
 {
-	struct worker_ask q = { .type = WIRE_DISCONNECT, .handle = d->handle, .deadline_ms = DRAIN_MS, .kill = true,
-				.fn = disconnect_reply, .arg = d };
+	struct worker_ask q = { .type = WIRE_DISCONNECT,
+				.handle = d->handle,
+				.deadline_ms = DRAIN_MS,
+				.kill = true,
+				.fn = disconnect_reply,
+				.arg = d };
 	int err;
 
 	d->connect_after = d->adopted = false;
@@ -481,7 +507,8 @@ void device_wire_event(struct control *c, struct worker *w, const struct wire_ms
 			text[i] = m->body[i] >= 0x20 && m->body[i] < 0x7f ? (char)m->body[i] : '?';
 		text[len] = '\0';
 		snprintf(d->broken, sizeof(d->broken), "%s", text);
-		log_guest(&d->limit, LOG_LVL_WARN, "%s: the front end broke the protocol, its rings are halted: %s", d->name, text);
+		log_guest(&d->limit, LOG_LVL_WARN, "%s: the front end broke the protocol, its rings are halted: %s",
+			  d->name, text);
 		if (layout_error(d, text) < 0)
 			log_debug("%s: its error node could not be written", d->name);
 		break;
@@ -528,7 +555,9 @@ static void resize_reply(void *arg, int err, const struct wire_msg *m)
 
 int device_resize_look(struct device *d, struct fault *f)
 {
-	struct worker_ask q = { .type = WIRE_RESIZE, .handle = d->handle, .deadline_ms = OPEN_MS, .fn = resize_reply, .arg = d };
+	struct worker_ask q = {
+		.type = WIRE_RESIZE, .handle = d->handle, .deadline_ms = OPEN_MS, .fn = resize_reply, .arg = d
+	};
 	int err;
 
 	if (d->phase != DEVICE_LIVE || d->opening != OPEN_DONE)
@@ -566,6 +595,8 @@ int device_resize_image(struct device *d, uint64_t size, struct fault *f)
 
 	if (d->resize)
 		return fault_set(f, FAULT_BUSY, -EBUSY, "it is being resized already");
+	if (d->phase != DEVICE_LIVE || d->opening != OPEN_DONE)
+		return fault_set(f, FAULT_FAILED, -ENOTCONN, "no worker has it open at the moment");
 	err = job_new(d, resize_job_run, resize_job_done, &d->resize);
 	if (err == 0) {
 		d->resize->size = size;

@@ -4,7 +4,8 @@
  *
  *   ctl.c       lines from clients          -> cmd.c     commands -> instance.c
  *   discover.c  xenstore, domains coming and going       -> instance.c
- *   instance.c  one device: events -> common/xenbus's table -> layout.c (nodes), connect.c (rings), supervise.c (worker)
+ *   instance.c  one device: events -> common/xenbus's table -> layout.c (nodes), connect.c (rings),
+ *               supervise.c (worker)
  *
  * One thread, but for jobs (job.h).  Nothing here waits: a step that takes time is started and its answer comes as
  * an event.  Functions named TYPE_VERB belong to the file that defines TYPE below.
@@ -44,7 +45,7 @@ struct control {
 	struct jobs *jobs;
 	struct ctl *ctl;
 	struct list devices, workers;
-	struct list posted;  /* devices with events put off to the end of the turn */
+	struct list posted; /* devices with events put off to the end of the turn */
 	bool posting;
 	uint32_t back_domid; /* ours */
 	uint32_t linger_s;   /* how long a toolstack gets to remove the nodes of a closed device */
@@ -59,7 +60,10 @@ struct control {
 /* ---------------------------------------------------------------- workers */
 
 struct worker;
-/* @err 0 or -errno: the worker's, -ETIMEDOUT, or -EPIPE when it died (its devices are told so separately).  @m NULL unless it answered. */
+/*
+ * @err 0 or -errno: the worker's, -ETIMEDOUT, or -EPIPE when it died (its devices are told so separately).
+ * @m NULL unless it answered.
+ */
 typedef void worker_reply_fn(void *arg, int err, const struct wire_msg *m);
 
 /* The worker of a domain, made at need; each user keeps one reference.  The process is started by the first question. */
@@ -83,12 +87,12 @@ struct worker_ask {
 };
 int worker_ask(struct worker *w, const struct worker_ask *q) __must_check;
 void worker_forget(struct worker *w, const void *arg, uint16_t type); /* type 0: all; w NULL ok */
-pid_t worker_pid(const struct worker *w); /* 0: none at the moment */
+pid_t worker_pid(const struct worker *w);                             /* 0: none at the moment */
 uint32_t worker_domid(const struct worker *w);
 uint32_t worker_crashes(const struct worker *w);
 /* 0, or milliseconds until the next start is tried. */
 uint64_t worker_backoff(const struct worker *w);
-void workers_reap(struct control *c);  /* SIGCHLD */
+void workers_reap(struct control *c); /* SIGCHLD */
 /* Tell all to quit; workers_left() says how many have not. */
 void workers_quit(struct control *c);
 uint32_t workers_left(const struct control *c);
@@ -98,8 +102,8 @@ void workers_free(struct control *c);
 
 enum device_phase {
 	DEVICE_ATTACHING, /* the image is being opened; nothing in xenstore yet */
-	DEVICE_LIVE,	  /* its nodes are there; `state` drives it */
-	DEVICE_LEAVING,	  /* 6 is written; the worker is forgetting it */
+	DEVICE_LIVE,      /* its nodes are there; `state` drives it */
+	DEVICE_LEAVING,   /* 6 is written; the worker is forgetting it */
 	DEVICE_LINGERING, /* 6 is written; a toolstack is expected to remove the nodes */
 };
 
@@ -118,28 +122,28 @@ struct device {
 	struct control *c;
 	void *spec;
 	uint32_t domid, vdev;
-	struct domain_id domain;	 /* which life of the domid */
-	char domain_name[64];		 /* "" unknown */
-	char dev_name[VDEV_NAME_MAX];	 /* "xvda" */
-	char name[80];			 /* "web1/xvda" */
+	struct domain_id domain;      /* which life of the domid */
+	char domain_name[64];         /* "" unknown */
+	char dev_name[VDEV_NAME_MAX]; /* "xvda" */
+	char name[80];                /* "web1/xvda" */
 	char uuid[UUID_MAX];
 	bool user_frontend;
-	bool name_chosen;		 /* by us: another will do if it is taken */
+	bool name_chosen; /* by us: another will do if it is taken */
 	struct path front, back, mirror;
 	uint64_t attached_ns;
 
 	enum device_phase phase;
 	enum back_state state;
-	uint32_t published;	 /* our xenbus state in xenstore, as far as we know */
-	uint32_t front_state;	 /* last seen */
+	uint32_t published;      /* our xenbus state in xenstore, as far as we know */
+	uint32_t front_state;    /* last seen */
 	char broken[REASON_MAX]; /* "" when all is well */
-	bool committed;		 /* its nodes were written */
-	bool toolstack;		 /* somebody else is removing it: the nodes are theirs to remove */
-	bool adopted;		 /* found Connected at start: its state node is not touched while we connect again */
+	bool committed;          /* its nodes were written */
+	bool toolstack;          /* somebody else is removing it: the nodes are theirs to remove */
+	bool adopted;            /* found Connected at start: its state node is not touched while we connect again */
 
 	/* events, bounded: at most one of each kind is put off */
-	struct list posted;	 /* control.posted */
-	uint32_t posted_events;	 /* bits: 1 << enum back_event, DEVICE_POST_* */
+	struct list posted;     /* control.posted */
+	uint32_t posted_events; /* bits: 1 << enum back_event, DEVICE_POST_* */
 	struct store_watch *front_watch, *online_watch;
 	struct loop_timer *recheck; /* rate limit: look again later */
 	uint64_t steps_ns, steps;   /* token bucket: time of last refill, tokens */
@@ -152,10 +156,10 @@ struct device {
 	bool connect_after; /* when open, go on connecting */
 	uint32_t handle;
 	struct open_job *job;
-	struct loop_timer *retry;   /* of a locked image, or a busy port */
+	struct loop_timer *retry; /* of a locked image, or a busy port */
 	uint64_t retry_until_ns;
-	uint64_t identity[2];	    /* of the image */
-	bool has_rings;		    /* the worker was told to connect and not yet to disconnect */
+	uint64_t identity[2]; /* of the image */
+	bool has_rings;       /* the worker was told to connect and not yet to disconnect */
 	bool draining;
 	struct front_params *params; /* while connected */
 	struct evtchn *ports[WIRE_MAX_QUEUES];
@@ -209,13 +213,14 @@ int device_resized(struct device *d, const void *body, size_t bytes);
 
 /* connect.c */
 void device_attach_opened(struct device *d, int err, const struct fault *f); /* instance.c */
-void device_open(struct device *d, uint32_t patience_ms); /* ends in device_opened() */
+void device_open(struct device *d, uint32_t patience_ms);                    /* ends in device_opened() */
 void device_opened(struct device *d, int err, const struct fault *f);
-void device_connect(struct device *d);	  /* answers CONNECTED or REFUSED */
+void device_connect(struct device *d);    /* answers CONNECTED or REFUSED */
 void device_disconnect(struct device *d); /* answers DRAINED */
 void device_open_cancel(struct device *d);
 void device_worker_lost(struct device *d, const char *how);
-int device_resize_image(struct device *d, uint64_t size, struct fault *f) __must_check; /* ends in a WAIT_RESIZE answer */
+int device_resize_image(struct device *d, uint64_t size,
+			struct fault *f) __must_check; /* ends in a WAIT_RESIZE answer */
 /* Asks the worker to look again. */
 int device_resize_look(struct device *d, struct fault *f) __must_check;
 void device_wire_event(struct control *c, struct worker *w, const struct wire_msg *m);
@@ -228,6 +233,8 @@ int layout_create(struct device *d, struct fault *f) __must_check;
 int layout_state(struct device *d, uint32_t state) __must_check;
 int layout_error(struct device *d, const char *text); /* "" removes it */
 int layout_remove(struct device *d, bool domain_dead);
+/* Does the `backend` node of a front end's (or mirror's) directory name our back end directory? */
+bool layout_points_here(struct store *s, struct store_tx *t, const struct path *dir, const struct device *d);
 /* A free number for a device nobody named: -ENOSPC. */
 int layout_free_vdev(struct control *c, uint32_t domid, uint32_t *vdev) __must_check;
 int layout_front_state(struct device *d, uint32_t *state) __must_check; /* -ENOENT: the directory is gone */

@@ -21,9 +21,9 @@ struct client {
 	struct loop_fd *watch;
 	struct list reqs;
 	uint32_t pending;
-	bool eof;	 /* nothing more comes; close when all is answered and sent */
+	bool eof;        /* nothing more comes; close when all is answered and sent */
 	bool discarding; /* it sent nonsense: answered once, dropped when that is sent */
-	char *in;	 /* CTL_MAX_LINE + 1 bytes */
+	char *in;        /* CTL_MAX_LINE + 1 bytes */
 	size_t in_used;
 	char *out;
 	size_t out_used, out_size;
@@ -75,7 +75,8 @@ static void client_slow(struct loop *l, void *arg)
 	struct client *cl = arg;
 
 	cl->slow = NULL;
-	log_warn("a control client left %zu bytes unread for %u s and is dropped", cl->out_used, CTL_IDLE_OUT_MS / 1000);
+	log_warn("a control client left %zu bytes unread for %u s and is dropped", cl->out_used,
+		 CTL_IDLE_OUT_MS / 1000);
 	client_free(cl);
 }
 
@@ -119,7 +120,8 @@ static int client_put(struct client *cl, const char *line)
 
 static void client_reply(struct client *cl, json_object *reply)
 {
-	int err = client_put(cl, json_object_to_json_string_ext(reply, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+	int err = client_put(
+		cl, json_object_to_json_string_ext(reply, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
 
 	if (err == 0)
 		err = client_flush(cl);
@@ -346,7 +348,8 @@ static void ctl_accept(struct loop *l, int fd, uint32_t events, void *arg)
 	if (s < 0)
 		return;
 	cl = c->nr_clients < CTL_MAX_CLIENTS && peer_allowed(s) ? calloc(1, sizeof(*cl)) : NULL;
-	if (!cl || !(cl->in = malloc(CTL_MAX_LINE + 1)) || loop_add_fd(l, s, EPOLLIN, client_ready, cl, &cl->watch) < 0) {
+	if (!cl || !(cl->in = malloc(CTL_MAX_LINE + 1)) ||
+	    loop_add_fd(l, s, EPOLLIN, client_ready, cl, &cl->watch) < 0) {
 		log_warn("a control client was turned away: too many, or not root");
 		if (cl)
 			free(cl->in);

@@ -16,12 +16,12 @@ struct ctl_req;
 struct json_object;
 struct loop;
 
-#define CTL_MAX_LINE	65536u		    /* bytes of a request */
-#define CTL_MAX_DEPTH	8		    /* of its nesting */
-#define CTL_MAX_CLIENTS 128u		    /* connections at once */
-#define CTL_MAX_PENDING 64u		    /* unanswered requests of one client; more are not read meanwhile */
-#define CTL_MAX_OUTPUT	(16u * 1024 * 1024) /* bytes a client may leave unread before it is dropped */
-#define CTL_IDLE_OUT_MS 30000u		    /* and how long */
+#define CTL_MAX_LINE    65536u              /* bytes of a request */
+#define CTL_MAX_DEPTH   8                   /* of its nesting */
+#define CTL_MAX_CLIENTS 128u                /* connections at once */
+#define CTL_MAX_PENDING 64u                 /* unanswered requests of one client; more are not read meanwhile */
+#define CTL_MAX_OUTPUT  (16u * 1024 * 1024) /* bytes a client may leave unread before it is dropped */
+#define CTL_IDLE_OUT_MS 30000u              /* and how long */
 
 /* @args stays the callee's only during the call. */
 typedef void ctl_run_fn(struct ctl_req *req, struct json_object *args, void *arg);

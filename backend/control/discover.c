@@ -86,14 +86,15 @@ static void found(struct control *c, uint32_t domid, uint32_t vdev)
 	domain_name(c->domains, domid, name);
 	device_name_it(d, name);
 	err = domain_alive(c->domains, domid, &d->domain);
-	if (err == 0) {
-		log_info("%s: its domain is gone: removing its nodes", d->name);
-		if (layout_remove(d, true) < 0)
+	if (err == 0 || (err == 1 && !layout_points_here(c->store, NULL, &d->front, d))) {
+		/* the number may be another domain's by now */
+		log_info("%s: its domain or front end is gone: removing its nodes", d->name);
+		if (layout_remove(d, err == 0) < 0)
 			log_error("%s: its nodes stay", d->name);
 		goto drop;
 	}
-	err = err < 0 ? fault_set(&f, FAULT_FAILED, err, "cannot look at its domain: %s", strerror(-err)) :
-			c->class->spec_load(&g, &c->opt, &d->spec, &f);
+	err = err < 0 ? fault_set(&f, FAULT_FAILED, err, "cannot look at its domain: %s", strerror(-err))
+		      : c->class->spec_load(&g, &c->opt, &d->spec, &f);
 	if (err < 0) {
 		log_error("%s: found, but cannot be served: %s", d->name, f.why);
 		goto drop;

@@ -27,7 +27,8 @@ int domains_open(struct store *s, struct domains **ret)
 	d->store = s;
 	d->xc = xc_interface_open(NULL, NULL, 0);
 	if (!d->xc)
-		log_warn("cannot open the hypervisor's control interface (%s): a dying domain is noticed later, by xenstore alone",
+		log_warn("cannot open the hypervisor's control interface (%s): a dying domain is noticed later, by "
+			 "xenstore alone",
 			 strerror(errno));
 	*ret = d;
 	return 0;
@@ -96,7 +97,8 @@ bool domain_same(const struct domain_id *a, const struct domain_id *b)
 {
 	static const uint8_t none[16];
 
-	if (memcmp(a->handle, none, 16) != 0 && memcmp(b->handle, none, 16) != 0 && memcmp(a->handle, b->handle, 16) != 0)
+	if (memcmp(a->handle, none, 16) != 0 && memcmp(b->handle, none, 16) != 0 &&
+	    memcmp(a->handle, b->handle, 16) != 0)
 		return false;
 	return a->vm[0] == '\0' || b->vm[0] == '\0' || strcmp(a->vm, b->vm) == 0;
 }

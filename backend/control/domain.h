@@ -14,7 +14,7 @@ struct store;
 /* One life of a domid: domids are used again. */
 struct domain_id {
 	uint8_t handle[16]; /* the hypervisor's UUID; zero when unknown */
-	char vm[64];	    /* xenstore's /local/domain/N/vm; "" when there is none */
+	char vm[64];        /* xenstore's /local/domain/N/vm; "" when there is none */
 };
 
 int domains_open(struct store *s, struct domains **ret) __must_check;

@@ -7,8 +7,9 @@
 const char *fault_code_name(enum fault_code code)
 {
 	static const char *const names[FAULT_NR] = {
-		[FAULT_FAILED] = "failed",   [FAULT_USAGE] = "usage",		[FAULT_NOTFOUND] = "notfound", [FAULT_BUSY] = "busy",
-		[FAULT_TIMEOUT] = "timeout", [FAULT_PERMISSION] = "permission", [FAULT_EXISTS] = "exists",
+		[FAULT_FAILED] = "failed", [FAULT_USAGE] = "usage",     [FAULT_NOTFOUND] = "notfound",
+		[FAULT_BUSY] = "busy",     [FAULT_TIMEOUT] = "timeout", [FAULT_PERMISSION] = "permission",
+		[FAULT_EXISTS] = "exists",
 	};
 
 	return (unsigned)code < FAULT_NR ? names[code] : "failed";

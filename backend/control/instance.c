@@ -20,13 +20,13 @@
 #include <unistd.h>
 #include "backend/control/control.h"
 
-#define LOOKS_PER_SEC 50u
-#define LOOKS_BURST   100u
-#define LOOK_LATER_MS 100u
-#define CLOSE_MS      5000u
+#define LOOKS_PER_SEC           50u
+#define LOOKS_BURST             100u
+#define LOOK_LATER_MS           100u
+#define CLOSE_MS                5000u
 #define ATTACH_LOCK_PATIENCE_MS 1000u
-#define ADOPT_PATIENCE_MS	15000u
-#define ATTACH_NAME_TRIES	8u
+#define ADOPT_PATIENCE_MS       15000u
+#define ATTACH_NAME_TRIES       8u
 
 static void posted_run(struct loop *l, void *arg);
 static void post_bits(struct device *d, uint32_t bits);
@@ -47,8 +47,8 @@ static void make_uuid(char uuid[UUID_MAX])
 	}
 	b[6] = (uint8_t)((b[6] & 0x0f) | 0x40);
 	b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
-	snprintf(uuid, UUID_MAX, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1], b[2], b[3],
-		 b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
+	snprintf(uuid, UUID_MAX, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1],
+		 b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
 }
 
 void device_name_it(struct device *d, const char *domain_name)
@@ -164,7 +164,8 @@ static void wait_late(struct loop *l, void *arg)
 		fault_next(&f, "see: synthctl show %s", d->name);
 	} else {
 		fault_what(&f, "cannot detach %s", d->name);
-		fault_set(&f, FAULT_BUSY, 0, "the guest did not let go of it in time; it was asked to, and is served until it does");
+		fault_set(&f, FAULT_BUSY, 0,
+			  "the guest did not let go of it in time; it was asked to, and is served until it does");
 		fault_next(&f, "unmount it in the guest, or: synthctl detach --force %s", d->name);
 	}
 	ctl_fail(w->req, &f);
@@ -195,9 +196,10 @@ int device_wait_for(struct device *d, enum wait_kind kind, uint32_t seconds, str
 
 void device_waits_done(struct device *d, enum wait_kind kind, const struct fault *f)
 {
-	static const char *const what[] = {
-		[WAIT_ATTACH] = "attach", [WAIT_CONNECTED] = "connect", [WAIT_DETACHED] = "detach", [WAIT_RESIZE] = "resize"
-	};
+	static const char *const what[] = { [WAIT_ATTACH] = "attach",
+					    [WAIT_CONNECTED] = "connect",
+					    [WAIT_DETACHED] = "detach",
+					    [WAIT_RESIZE] = "resize" };
 	struct device_wait *w, *n;
 	struct fault told;
 
@@ -235,7 +237,8 @@ static void carry_out(struct device *d, const struct back_step *s)
 			d->toolstack = true;
 			device_post(d, BACK_EV_FORCE);
 		} else if (err < 0 && err != -ENOENT) {
-			log_error("%s: cannot write state %s: %s", d->name, xenbus_state_name(s->xenbus), strerror(-err));
+			log_error("%s: cannot write state %s: %s", d->name, xenbus_state_name(s->xenbus),
+				  strerror(-err));
 		}
 	}
 	if ((s->todo & BACK_DO_ERROR) && layout_error(d, d->broken) < 0)
@@ -252,7 +255,8 @@ void device_event(struct device *d, enum back_event ev)
 	s = back_step(d->state, ev);
 	d->state = s.next;
 	if (s.next != old || s.todo)
-		log_debug("%s: %s: %s -> %s", d->name, back_event_name(ev), back_state_name(old), back_state_name(s.next));
+		log_debug("%s: %s: %s -> %s", d->name, back_event_name(ev), back_state_name(old),
+			  back_state_name(s.next));
 	carry_out(d, &s);
 	if (s.next == BACK_CONNECTED && old != BACK_CONNECTED) {
 		log_guest(&d->limit, LOG_LVL_INFO, "%s: connected", d->name);
@@ -434,7 +438,8 @@ static int commit(struct device *d, struct fault *f)
 		uint32_t vdev;
 
 		err = layout_create(d, f);
-		if (err != -EEXIST || !d->name_chosen || i == ATTACH_NAME_TRIES || layout_free_vdev(d->c, d->domid, &vdev) < 0)
+		if (err != -EEXIST || !d->name_chosen || i == ATTACH_NAME_TRIES ||
+		    layout_free_vdev(d->c, d->domid, &vdev) < 0)
 			return err;
 		d->vdev = vdev;
 		device_name_it(d, d->domain_name);
@@ -576,7 +581,9 @@ static void close_reply(void *arg, int err, const struct wire_msg *m)
 /* The xenbus side is over: let the worker forget it, then go. */
 static void device_leave(struct device *d)
 {
-	struct worker_ask q = { .type = WIRE_CLOSE, .handle = d->handle, .deadline_ms = CLOSE_MS, .fn = close_reply, .arg = d };
+	struct worker_ask q = {
+		.type = WIRE_CLOSE, .handle = d->handle, .deadline_ms = CLOSE_MS, .fn = close_reply, .arg = d
+	};
 	bool known = d->opening == OPEN_DONE || d->opening == OPEN_WORKER;
 
 	d->phase = DEVICE_LEAVING;
@@ -665,8 +672,8 @@ static const char *broken_text(const struct device *d, char buf[REASON_MAX + 128
 
 	if (ms == 0 || worker_crashes(d->worker) < 2)
 		return d->broken;
-	snprintf(buf, REASON_MAX + 128, "%s (its worker died %u times; the next is not started before %llu ms)", d->broken,
-		 worker_crashes(d->worker), (unsigned long long)ms);
+	snprintf(buf, REASON_MAX + 128, "%s (its worker died %u times; the next is not started before %llu ms)",
+		 d->broken, worker_crashes(d->worker), (unsigned long long)ms);
 	return buf;
 }
 
@@ -683,9 +690,11 @@ json_object *device_json(struct device *d)
 	json_object_object_add(o, "domain", text_or_null(d->domain_name));
 	json_object_object_add(o, "dev", json_object_new_string(d->dev_name));
 	json_object_object_add(o, "vdev", json_object_new_int64(d->vdev));
-	json_object_object_add(o, "state", d->committed ? json_object_new_string(xenbus_state_name(d->published)) : NULL);
+	json_object_object_add(o, "state",
+			       d->committed ? json_object_new_string(xenbus_state_name(d->published)) : NULL);
 	json_object_object_add(o, "phase", json_object_new_string(device_phase_name(d)));
-	json_object_object_add(o, "frontend_state", d->committed ? json_object_new_string(xenbus_state_name(d->front_state)) : NULL);
+	json_object_object_add(o, "frontend_state",
+			       d->committed ? json_object_new_string(xenbus_state_name(d->front_state)) : NULL);
 	json_object_object_add(o, "broken", text_or_null(broken_text(d, buf)));
 	d->c->class->show(d->spec, connected ? d->params : NULL, o);
 	json_object_object_add(o, "user_frontend", json_object_new_boolean(d->user_frontend));
@@ -693,6 +702,7 @@ json_object *device_json(struct device *d)
 	json_object_object_add(o, "uuid", json_object_new_string(d->uuid));
 	json_object_object_add(o, "backend", json_object_new_string(d->back.s));
 	json_object_object_add(o, "frontend", json_object_new_string(d->front.s));
-	json_object_object_add(o, "attached_s", json_object_new_int64((int64_t)((now_ns() - d->attached_ns) / 1000000000u)));
+	json_object_object_add(o, "attached_s",
+			       json_object_new_int64((int64_t)((now_ns() - d->attached_ns) / 1000000000u)));
 	return o;
 }

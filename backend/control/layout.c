@@ -11,14 +11,13 @@
 #include <stdio.h>
 #include "backend/control/control.h"
 
-
 int layout_paths(struct device *d)
 {
 	const struct control_class *k = d->c->class;
 
 	path_front(&d->front, d->domid, d->user_frontend ? k->user_type : k->type, d->vdev);
 	path_back(&d->back, d->c->back_domid, k->type, d->domid, d->vdev);
-	/* One number, one disk: user front ends are mirrored too, so that xl neither takes the number nor overlooks the disk. */
+	/* One number, one disk: user front ends are mirrored too, so xl neither takes the number nor overlooks the disk. */
 	path_libxl(&d->mirror, d->domid, k->type, d->vdev);
 	return 0;
 }
@@ -99,13 +98,20 @@ static int write_links(struct store *s, struct store_tx *t, const struct device 
 		const struct path *dir;
 		const char *name, *value;
 	} links[] = {
-		{ &d->front, "backend", d->back.s },	  { &d->front, "backend-id", back_domid },
-		{ &d->front, "state", "1" },		  { &d->back, "frontend", d->front.s },
-		{ &d->back, "frontend-id", number },	  { &d->back, "online", "1" },
-		{ &d->mirror, "frontend", d->front.s },	  { &d->mirror, "backend", d->back.s },
-		{ &d->mirror, "frontend-id", number },	  { &d->mirror, "online", "1" },
-		{ &d->mirror, "state", "1" },		  { &d->back, "synth/uuid", d->uuid },
-		{ &d->back, "synth/daemon", d->c->instance }, { &d->back, "synth/class", d->c->class->name },
+		{ &d->front, "backend", d->back.s },
+		{ &d->front, "backend-id", back_domid },
+		{ &d->front, "state", "1" },
+		{ &d->back, "frontend", d->front.s },
+		{ &d->back, "frontend-id", number },
+		{ &d->back, "online", "1" },
+		{ &d->mirror, "frontend", d->front.s },
+		{ &d->mirror, "backend", d->back.s },
+		{ &d->mirror, "frontend-id", number },
+		{ &d->mirror, "online", "1" },
+		{ &d->mirror, "state", "1" },
+		{ &d->back, "synth/uuid", d->uuid },
+		{ &d->back, "synth/daemon", d->c->instance },
+		{ &d->back, "synth/class", d->c->class->name },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(links); i++) {
@@ -121,7 +127,8 @@ static int taken(struct store *s, struct store_tx *t, struct control *c, uint32_
 	const struct control_class *k = c->class;
 	struct path p;
 
-	return store_exists(s, t, path_libxl(&p, domid, k->type, vdev)) || store_exists(s, t, path_front(&p, domid, k->type, vdev)) ||
+	return store_exists(s, t, path_libxl(&p, domid, k->type, vdev)) ||
+	       store_exists(s, t, path_front(&p, domid, k->type, vdev)) ||
 	       store_exists(s, t, path_front(&p, domid, k->user_type, vdev)) ||
 	       store_exists(s, t, path_back(&p, c->back_domid, k->type, domid, vdev));
 }
@@ -341,7 +348,7 @@ static int prune(struct store *s, struct store_tx *t, const char *path, unsigned
 }
 
 /* A directory that says it belongs to our back end directory. */
-static bool points_here(struct store *s, struct store_tx *t, const struct path *dir, const struct device *d)
+bool layout_points_here(struct store *s, struct store_tx *t, const struct path *dir, const struct device *d)
 {
 	struct path p;
 	char *v;
@@ -365,11 +372,11 @@ static int remove_tx(struct store *s, struct store_tx *t, void *arg)
 	if (err < 0 && err != -ENOENT)
 		return err;
 	err = store_rm(s, t, d->back.s);
-	if (err == 0 && points_here(s, t, &d->front, d))
+	if (err == 0 && layout_points_here(s, t, &d->front, d))
 		err = store_rm(s, t, d->front.s);
-	if (err == 0 && points_here(s, t, &d->mirror, d))
+	if (err == 0 && layout_points_here(s, t, &d->mirror, d))
 		err = store_rm(s, t, d->mirror.s);
-	/* backend/TYPE/N; device/TYPE; /libxl/N/device/TYPE, and up to /libxl/N for a domain that is gone: as libxl prunes */
+	/* As libxl prunes: backend/TYPE/N; device/TYPE; /libxl/N/device/TYPE, and up to /libxl/N for a dead domain. */
 	if (err == 0)
 		err = prune(s, t, d->back.s, 1);
 	if (err == 0)
@@ -385,6 +392,7 @@ int layout_remove(struct device *d, bool domain_dead)
 	int err = store_transact(d->c->store, remove_tx, &r);
 
 	if (err < 0)
-		log_error("%s: cannot remove its nodes from xenstore: %s; remove %s by hand", d->name, strerror(-err), d->back.s);
+		log_error("%s: cannot remove its nodes from xenstore: %s; remove %s by hand", d->name, strerror(-err),
+			  d->back.s);
 	return err;
 }

@@ -23,9 +23,9 @@
 #include "common/span/span.h"
 #include "config.h"
 
-#define STOP_MS	     30000u
-#define DEFAULT_POLL_US 50u
-#define DEFAULT_QUEUES	4u
+#define STOP_MS          30000u
+#define DEFAULT_POLL_US  50u
+#define DEFAULT_QUEUES   4u
 #define DEFAULT_LINGER_S 30u
 
 struct options {
@@ -40,10 +40,13 @@ static void usage(FILE *f, const struct control_class *k)
 		"Usage: %s [OPTION]...\n"
 		"Serve %ss to Xen guests.\n\n"
 		"  -f, --foreground      stay in the foreground (the default; there is no other way)\n"
-		"  -r, --rundir DIR      where the socket and the lock are (default: $SYNTH_RUNDIR, else " SYNTH_RUNDIR ")\n"
+		"  -r, --rundir DIR      where the socket and the lock are (default: $SYNTH_RUNDIR, else " SYNTH_RUNDIR
+		")\n"
 		"  -s, --socket PATH     control socket (default: DIR/%s.sock)\n"
-		"  -q, --max-queues N    offer guests at most N queues a device, 1 to %u (default: %u, or the CPUs if fewer)\n"
-		"  -p, --poll-us N       let workers poll so long before they sleep, in microseconds (default: %u; 0: never)\n"
+		"  -q, --max-queues N    offer guests at most N queues a device, 1 to %u (default: %u, or the CPUs if "
+		"fewer)\n"
+		"  -p, --poll-us N       let workers poll so long before they sleep, in microseconds (default: %u; 0: "
+		"never)\n"
 		"      --linger SEC      after another toolstack closed a device, wait so long for it to remove the\n"
 		"                        device's nodes (default: %u)\n"
 		"  -l, --log-level L     error, warn, info or debug (default: $SYNTH_LOG, else info)\n"
@@ -72,7 +75,8 @@ static int set_log_level(const char *text)
 	return -EINVAL;
 }
 
-static int take_number(const char *program, const char *option, const char *text, uint32_t min, uint32_t max, uint32_t *ret)
+static int take_number(const char *program, const char *option, const char *text, uint32_t min, uint32_t max,
+		       uint32_t *ret)
 {
 	uint32_t n;
 
@@ -88,11 +92,16 @@ static int take_number(const char *program, const char *option, const char *text
 static int parse_options(int argc, char **argv, const struct control_class *k, struct options *o)
 {
 	static const struct option longs[] = {
-		{ "foreground", no_argument, NULL, 'f' },	 { "rundir", required_argument, NULL, 'r' },
-		{ "socket", required_argument, NULL, 's' },	 { "max-queues", required_argument, NULL, 'q' },
-		{ "poll-us", required_argument, NULL, 'p' },	 { "linger", required_argument, NULL, 'L' },
-		{ "log-level", required_argument, NULL, 'l' },	 { "version", no_argument, NULL, 'V' },
-		{ "help", no_argument, NULL, 'h' },		 { NULL, 0, NULL, 0 },
+		{ "foreground", no_argument, NULL, 'f' },
+		{ "rundir", required_argument, NULL, 'r' },
+		{ "socket", required_argument, NULL, 's' },
+		{ "max-queues", required_argument, NULL, 'q' },
+		{ "poll-us", required_argument, NULL, 'p' },
+		{ "linger", required_argument, NULL, 'L' },
+		{ "log-level", required_argument, NULL, 'l' },
+		{ "version", no_argument, NULL, 'V' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
 	};
 	const char *dir = getenv("SYNTH_RUNDIR"), *sock = NULL;
 	int opt, err = 0;
@@ -133,14 +142,16 @@ static int parse_options(int argc, char **argv, const struct control_class *k, s
 		}
 	}
 	if (err == 0 && optind < argc) {
-		fprintf(stderr, "%s: unexpected argument \"%s\"\nTry: %s --help\n", k->program, argv[optind], k->program);
+		fprintf(stderr, "%s: unexpected argument \"%s\"\nTry: %s --help\n", k->program, argv[optind],
+			k->program);
 		err = -EINVAL;
 	}
 	if (!dir || !*dir)
 		dir = SYNTH_RUNDIR;
 	if (err == 0 && ((size_t)snprintf(o->rundir, sizeof(o->rundir), "%s", dir) >= sizeof(o->rundir) ||
-			 (size_t)(sock ? snprintf(o->socket, sizeof(o->socket), "%s", sock) :
-					 snprintf(o->socket, sizeof(o->socket), "%s/%s.sock", dir, k->stem)) >= sizeof(o->socket))) {
+			 (size_t)(sock ? snprintf(o->socket, sizeof(o->socket), "%s", sock)
+				       : snprintf(o->socket, sizeof(o->socket), "%s/%s.sock", dir, k->stem)) >=
+				 sizeof(o->socket))) {
 		fprintf(stderr, "%s: the path of the run directory or socket is too long\n", k->program);
 		err = -EINVAL;
 	}
@@ -154,14 +165,16 @@ static int take_lock(const struct options *o, const struct control_class *k)
 	int fd, n;
 
 	if (mkdir(o->rundir, 0755) < 0 && errno != EEXIST) {
-		log_error("cannot make the run directory %s: %s; make it, or choose another with --rundir", o->rundir, strerror(errno));
+		log_error("cannot make the run directory %s: %s; make it, or choose another with --rundir", o->rundir,
+			  strerror(errno));
 		return -errno;
 	}
 	snprintf(path, sizeof(path), "%s/%s.lock", o->rundir, k->stem);
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0) {
 		n = -errno;
-		log_error("cannot write to the run directory (%s): %s; run as root, or choose another with --rundir", path, strerror(-n));
+		log_error("cannot write to the run directory (%s): %s; run as root, or choose another with --rundir",
+			  path, strerror(-n));
 		return n;
 	}
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
@@ -169,8 +182,8 @@ static int take_lock(const struct options *o, const struct control_class *k)
 
 		pid[got > 0 ? got : 0] = '\0';
 		pid[strcspn(pid, "\n")] = '\0';
-		log_error("another %s runs already (pid %s, lock %s); stop it first, or choose another --rundir", k->program,
-			  *pid ? pid : "unknown", path);
+		log_error("another %s runs already (pid %s, lock %s); stop it first, or choose another --rundir",
+			  k->program, *pid ? pid : "unknown", path);
 		close(fd);
 		return -EBUSY;
 	}
@@ -251,7 +264,8 @@ static void on_store(struct loop *l, int fd, uint32_t events, void *arg)
 		return;
 	/* xenstored cannot be restarted under its users; what is connected goes on being served. */
 	log_error("the connection to xenstore is lost (%s): connected devices are served on, nothing else works; "
-		  "restart %s when xenstored is back", strerror(-err), c->class->program);
+		  "restart %s when xenstored is back",
+		  strerror(-err), c->class->program);
 	c->store_lost = true;
 	loop_del_fd(c->store_watch);
 	c->store_watch = NULL;
@@ -361,7 +375,8 @@ static void control_end(struct control *c)
 int main(int argc, char **argv)
 {
 	struct control c = { .class = &block_control_class, .started_ns = now_ns() };
-	struct options o = { .class = { .max_queues = default_queues(), .poll_us = DEFAULT_POLL_US }, .linger_s = DEFAULT_LINGER_S };
+	struct options o = { .class = { .max_queues = default_queues(), .poll_us = DEFAULT_POLL_US },
+			     .linger_s = DEFAULT_LINGER_S };
 	int err, lock;
 
 	log_init(c.class->program);

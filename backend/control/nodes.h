@@ -21,7 +21,7 @@ struct nodes {
 	struct node {
 		char name[40];
 		uint32_t where; /* NODE_* */
-		char *value;	/* owned */
+		char *value;    /* owned */
 	} v[NODES_MAX];
 };
 

@@ -24,12 +24,12 @@
 #include <unistd.h>
 #include "backend/control/control.h"
 
-#define HELLO_MS	5000u
-#define QUIT_MS		30000u
-#define LONG_LIFE_NS	(10ull * 1000000000u) /* a worker that lived so long did not crash in a loop */
-#define BACKOFF_MIN_MS	100u
-#define BACKOFF_MAX_MS	30000u
-#define BACKOFF_SHIFT	8u
+#define HELLO_MS        5000u
+#define QUIT_MS         30000u
+#define LONG_LIFE_NS    (10ull * 1000000000u) /* a worker that lived so long did not crash in a loop */
+#define BACKOFF_MIN_MS  100u
+#define BACKOFF_MAX_MS  30000u
+#define BACKOFF_SHIFT   8u
 #define MAX_MSGS_A_TURN 64u
 
 extern char **environ;
@@ -44,6 +44,7 @@ struct ask {
 	int fds[WIRE_MAX_FDS];
 	uint32_t nr_fds;
 	bool sent, kill;
+	int err; /* what it is answered with when its time is over */
 	worker_reply_fn *fn; /* NULL: forgotten */
 	void *arg;
 	struct loop_timer *deadline;
@@ -59,7 +60,7 @@ struct worker {
 	int sock;  /* -1: none */
 	struct loop_fd *watch;
 	uint32_t seq;
-	struct list asks;	  /* in order; unsent ones at the end */
+	struct list asks;         /* in order; unsent ones at the end */
 	struct loop_timer *timer; /* hello, backoff or quit */
 	uint64_t timer_due_ns;
 	uint64_t started_ns;
@@ -115,7 +116,20 @@ static void ask_late(struct loop *l, void *arg)
 		kill(w->pid, SIGKILL); /* its end answers all questions */
 		return;
 	}
-	ask_answer(a, -ETIMEDOUT, NULL);
+	ask_answer(a, a->err, NULL);
+}
+
+/* It cannot be asked: answered soon, from the loop, as every question is. */
+static void ask_unsendable(struct ask *a, int err)
+{
+	a->sent = true;
+	a->kill = false;
+	a->err = err;
+	loop_del_timer(a->deadline);
+	if (loop_add_timer(a->w->c->loop, 0, ask_late, a, &a->deadline) < 0) {
+		a->deadline = NULL;
+		log_error("out of memory: worker %d is not asked, and who asked waits", (int)a->w->pid);
+	}
 }
 
 static void send_asks(struct worker *w)
@@ -134,8 +148,8 @@ static void send_asks(struct worker *w)
 			break; /* EPOLLOUT comes */
 		if (err < 0 && err != -EPIPE && err != -ECONNRESET) {
 			log_error("cannot tell worker %d of domain %u: %s", (int)w->pid, w->domid, strerror(-err));
-			ask_answer(a, err, NULL);
-			return send_asks(w); /* the list may have changed */
+			ask_unsendable(a, err);
+			continue;
 		}
 		if (err < 0)
 			break; /* it is dead: its end of file comes */
@@ -144,7 +158,8 @@ static void send_asks(struct worker *w)
 			close(a->fds[i]);
 		a->nr_fds = 0;
 	}
-	for (a = list_entry(w->asks.prev, struct ask, link); &a->link != &w->asks && a->sent; a = list_entry(a->link.prev, struct ask, link))
+	for (a = list_entry(w->asks.prev, struct ask, link); &a->link != &w->asks && a->sent;
+	     a = list_entry(a->link.prev, struct ask, link))
 		;
 	if (loop_mod_fd(w->watch, EPOLLIN | (&a->link != &w->asks ? EPOLLOUT : 0)) < 0)
 		log_error("cannot watch worker %d", (int)w->pid);
@@ -166,6 +181,7 @@ int worker_ask(struct worker *w, const struct worker_ask *q)
 	a->fn = q->fn;
 	a->arg = q->arg;
 	a->kill = q->kill;
+	a->err = -ETIMEDOUT;
 	if (q->bytes) {
 		a->body = malloc(q->bytes);
 		if (!a->body)
@@ -225,7 +241,8 @@ static void worker_message(struct worker *w, struct wire_msg *m)
 		return;
 	}
 	list_for_each (a, &w->asks, link) {
-		if (!a->sent || a->hdr.seq != m->hdr.seq || a->hdr.type != (m->hdr.type & ~WIRE_REPLY) || a->hdr.handle != m->hdr.handle)
+		if (!a->sent || a->hdr.seq != m->hdr.seq || a->hdr.type != (m->hdr.type & ~WIRE_REPLY) ||
+		    a->hdr.handle != m->hdr.handle)
 			continue;
 		ask_answer(a, m->hdr.err <= 0 && m->hdr.err > -4096 ? m->hdr.err : -EPROTO, m);
 		return;
@@ -268,7 +285,8 @@ static void hello_late(struct loop *l, void *arg)
 	struct worker *w = arg;
 
 	w->timer = NULL;
-	log_error("worker %d of domain %u did not come up in %u s and is killed", (int)w->pid, w->domid, HELLO_MS / 1000);
+	log_error("worker %d of domain %u did not come up in %u s and is killed", (int)w->pid, w->domid,
+		  HELLO_MS / 1000);
 	kill(w->pid, SIGKILL);
 }
 
@@ -326,7 +344,8 @@ static int spawn(struct worker *w, int sock, pid_t *pid)
 	if (err == 0)
 		err = posix_spawnattr_setpgroup(&at, 0);
 	if (err == 0)
-		err = posix_spawnattr_setflags(&at, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
+		err = posix_spawnattr_setflags(&at,
+					       POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
 	if (err == 0)
 		err = posix_spawn(pid, path, &fa, &at, argv, environ);
 	posix_spawnattr_destroy(&at);

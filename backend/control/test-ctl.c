@@ -151,7 +151,8 @@ static void test_one_request(void **state)
 	assert_string_equal(answer, "{\"v\":1,\"id\":7,\"ok\":true,\"result\":{\"v\":1,\"id\":7,\"cmd\":\"echo\"}}");
 	say(fd, "{\"id\":\"a\",\"cmd\":\"fail\"}\n");
 	assert_true(hear(fd));
-	assert_string_equal(answer, "{\"v\":1,\"id\":\"a\",\"ok\":false,\"error\":{\"code\":\"busy\",\"what\":\"cannot do it\",\"why\":\"because\"}}");
+	assert_string_equal(answer, "{\"v\":1,\"id\":\"a\",\"ok\":false,\"error\":{\"code\":\"busy\",\"what\":\"cannot "
+				    "do it\",\"why\":\"because\"}}");
 	close(fd);
 }
 
