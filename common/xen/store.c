@@ -157,6 +157,9 @@ int store_rm(struct store *s, struct store_tx *t, const char *path)
 	errno = 0;
 	if (xs_rm(s->xs, tx_id(t), path) || errno == ENOENT)
 		return 0;
+	/* "The node is there and its parent is not": somebody outside the transaction removed the parent meanwhile. */
+	if (t && errno == EINVAL)
+		return -EAGAIN;
 	return last_error();
 }
 
@@ -198,14 +201,14 @@ int store_transact(struct store *s, store_tx_fn *fn, void *arg)
 		if (t.id == XBT_NULL)
 			return last_error();
 		r = fn(s, &t, arg);
-		if (r < 0) {
+		if (r < 0 && r != -EAGAIN) {
 			(void)xs_transaction_end(s->xs, t.id, true);
 			return r;
 		}
 		errno = 0;
-		if (xs_transaction_end(s->xs, t.id, false))
+		if (xs_transaction_end(s->xs, t.id, r < 0) && r == 0)
 			return 0;
-		if (errno != EAGAIN)
+		if (r == 0 && errno != EAGAIN)
 			return last_error();
 		if (try >= 8)
 			usleep(1000); /* somebody is busy in the same place: let them finish */
