@@ -61,6 +61,7 @@ static const struct {
 	{ "flood", sin_flood, false },
 	{ "verify", act_verify, true },
 	{ "grefs", act_grefs, false },
+	{ "load", act_load, true },
 	{ "hold", act_hold, true },
 };
 

@@ -134,18 +134,37 @@ void guest_relink(struct guest *g)
 	guest_write(g, "virtual-device", strrchr(g->dir, '/') + 1);
 }
 
+/* Until the back end's directory changes, or @ms have passed. */
+static void wait_watch(struct guest *g, uint32_t ms)
+{
+	struct pollfd p = { .fd = xs_fileno(g->xs), .events = POLLIN };
+	char **event;
+
+	if (poll(&p, 1, (int)ms) != 1)
+		return;
+	while ((event = xs_check_watch(g->xs)))
+		free(event);
+}
+
 int guest_wait_back(struct guest *g, int a, int b, uint32_t ms)
 {
-	uint64_t end = now_ms() + ms;
+	uint64_t end = now_ms() + ms, now;
 
+	if (!g->watching) {
+		char path[300];
+
+		snprintf(path, sizeof(path), "%s/state", g->back);
+		g->watching = xs_watch(g->xs, path, "back");
+	}
 	for (;;) {
 		int state = guest_state(g, g->back);
 
 		if (state == a || state == b || state == 0)
 			return state;
-		if (now_ms() > end)
+		now = now_ms();
+		if (now >= end)
 			return -1;
-		sleep_us(1000);
+		wait_watch(g, (uint32_t)MIN(end - now, 500u)); /* a look now and then, whatever xenstored says */
 	}
 }
 

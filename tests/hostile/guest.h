@@ -63,7 +63,7 @@ struct guest {
 	uint32_t data_refs[GUEST_DATA_PAGES];
 	uint8_t *ind;	   /* one page for indirect segments */
 	uint32_t ind_ref;
-	bool granted;
+	bool granted, watching;
 };
 
 /* @dev: "51712" or a directory.  Exits with a message when there is no such device. */

@@ -106,3 +106,13 @@ void act_hold(struct guest *g, const struct sin_args *a)
 	fflush(stdout);
 	sleep_us(a->ms * 1000);
 }
+
+/* A ring kept full until we are killed; "serving" is said when the first answer has come. */
+void act_load(struct guest *g, const struct sin_args *a)
+{
+	if (!good_request(g, &g->q[0], 0))
+		die("not served");
+	printf("serving\n");
+	fflush(stdout);
+	sin_full(g, a);
+}

@@ -47,6 +47,7 @@ void fill_ring(struct guest *g, struct guest_queue *q);
 /* honest.c: no sin. */
 void act_verify(struct guest *g, const struct sin_args *a);
 void act_grefs(struct guest *g, const struct sin_args *a);
+void act_load(struct guest *g, const struct sin_args *a);
 void act_hold(struct guest *g, const struct sin_args *a);
 
 #endif

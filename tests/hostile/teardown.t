@@ -79,8 +79,8 @@ undisturbed 'directories removed by dom0'
 
 # xl destroy in the middle of I/O
 attach sinner "$img" xvda >/dev/null
-background hostxen run -d 1 -- "$badfront" -p -t 60000 51712 full
-within 10 more_requests sinner/xvda 100
+background hostxen run -d 1 -- "$badfront" -p -t 60000 51712 load >"$W/load"
+within 10 grep -q serving "$W/load"
 hostxen destroy 1 --kill
 check 'domain destroyed with a full ring: the device goes' within 10 gone
 check 'domain destroyed with a full ring: the domain is gone, so nothing of it is mapped' within 10 no_domain 1

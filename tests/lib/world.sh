@@ -65,7 +65,7 @@ within()
 	shift
 	until "$@" >/dev/null 2>&1; do
 		[ $SECONDS -lt $end ] || return 1
-		sleep 0.03
+		sleep 0.06
 	done
 }
 # equal A B; more A B: for check and within, evaluated each time through eval when they hold a $(...)
