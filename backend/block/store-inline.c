@@ -50,6 +50,8 @@ static void inline_queue_free(struct store_queue *q)
 {
 	struct inline_queue *n = inline_of(q);
 
+	if (file_of(q->store)->window) /* the guest has gone: its disk is no memory of ours */
+		window_idle(file_of(q->store)->window);
 	file_queue_fini(&n->fq);
 	free(n);
 }

@@ -119,13 +119,19 @@ bool window_usable(const struct window *w, const struct file *f)
 	return !__atomic_load_n(&f->sparse, __ATOMIC_RELAXED);
 }
 
+/*
+ * A page is read before it is written for the first time: a read fault maps its neighbours too (16 pages, writable
+ * in a mapping like this one), a write fault just the one page.
+ */
 static void copy(struct store_io *io, char *at)
 {
 	for (uint32_t i = 0; i < io->nr_iov; i++) {
-		if (io->op == STORE_READ)
+		if (io->op == STORE_READ) {
 			memcpy(io->iov[i].iov_base, at, io->iov[i].iov_len);
-		else
+		} else {
+			(void)*(volatile char *)at;
 			memcpy(at, io->iov[i].iov_base, io->iov[i].iov_len);
+		}
 		at += io->iov[i].iov_len;
 	}
 }
