@@ -279,9 +279,10 @@ int grant_cache_get(struct grant_cache *c, uint32_t ref, void **ret)
 		return 0;
 	}
 	if (list_empty(&c->unused)) {
-		if (list_empty(&c->idle))
+		e = list_entry(c->idle.next, struct entry, lru);
+		if (list_empty(&c->idle) || e->fresh)
 			return -ENOSPC;
-		drop(c, list_entry(c->idle.next, struct entry, lru));
+		drop(c, e);
 		slot = find(c, ref); /* the table moved */
 	}
 	e = list_entry(c->unused.next, struct entry, lru);

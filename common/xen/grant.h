@@ -40,14 +40,15 @@ struct grant_seg {
 int grant_copy(struct grant *g, uint32_t domid, struct grant_seg *segs, uint32_t nr) __must_check;
 
 /*
- * Persistent grants of one ring: pages stay mapped read-write, keyed by gref, at most @limit of them; the least
- * recently used are dropped when it is full (blkback's rule).  A page in use by a request (get without put) is
+ * Persistent grants of one ring: pages stay mapped read-write, keyed by gref, at most @limit of them; when it is
+ * full the least recently used makes room, unless it was used since the last trim: a working set bigger than the
+ * cache would map and unmap for every request, which costs far more than a copy (-ENOSPC).  A page in use by a request (get without put) is
  * never dropped, and asking for it a second time meanwhile gives -EBUSY: serve that segment by copy.
  */
 struct grant_cache;
 int grant_cache_new(struct grant *g, uint32_t domid, uint32_t limit, struct grant_cache **ret) __must_check;
 void grant_cache_free(struct grant_cache *c); /* NULL ok; unmaps all, even pages in use */
-/* The page behind @ref.  -EBUSY in use, -ENOSPC cache full of used pages, else the map's error. */
+/* The page behind @ref.  -EBUSY in use, -ENOSPC cache full of pages in use or used lately, else the map's error. */
 int grant_cache_get(struct grant_cache *c, uint32_t ref, void **ret) __must_check;
 void grant_cache_put(struct grant_cache *c, uint32_t ref);
 /* Unmap what was not used for @idle_ns; returns how many. */
