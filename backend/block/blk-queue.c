@@ -24,6 +24,7 @@
 
 #define TRIM_EVERY_NS 10000000000ull /* persistent grants: how often an idle queue looks at them */
 #define TRIM_IDLE_NS  60000000000ull /* and unmaps those unused for this long */
+#define AGE_EVERY_NS  1000000000ull  /* a busy queue whose cache is full: lets unused ones make room */
 
 static struct blk_queue *of(const struct queue *q)
 {
@@ -72,6 +73,7 @@ static void reap(struct blk_queue *b)
 static void blame(struct blk_queue *b, const struct blk_slot *s, int err)
 {
 	STAT_ADD(b->stats.bad, 1);
+	b->sins++;
 	device_log_guest(b->q->dev, LOG_LVL_WARN,
 			 "%s: bad request: op %u%s, sector %llu, %llu sectors, %u segments: %s", b->q->dev->name,
 			 s->req.op, s->req.indirect ? " (indirect)" : "", (unsigned long long)s->req.sector,
@@ -192,7 +194,7 @@ static void account(struct blk_queue *b, const struct blk_slot *s, uint64_t now)
 static uint32_t respond(struct blk_queue *b)
 {
 	struct blk_slot *s, *next;
-	uint32_t nr = 0, bad = 0;
+	uint32_t nr = 0;
 
 	for (s = b->done; s; s = s->next)
 		if (s->bounced && s->req.kind == BLK_READ && !s->err)
@@ -208,7 +210,6 @@ static uint32_t respond(struct blk_queue *b)
 		if (s->has_pages)
 			blk_data_put(&b->data, s);
 		account(b, s, b->q->now);
-		bad += s->err != 0;
 		rsp = blk_table_answer(&b->table, s);
 		ring_back_put(&b->ring, &rsp, MIN(sizeof(rsp), b->ring.rsp_size));
 		nr++;
@@ -217,10 +218,8 @@ static uint32_t respond(struct blk_queue *b)
 	STAT_ADD(b->stats.responses, nr); /* counted before anybody can have seen them */
 	if (ring_back_push(&b->ring))
 		queue_notify(b->q);
-	while (unlikely(bad)) {
+	for (; unlikely(b->sins); b->sins--)
 		queue_penalty(b->q, b->q->now);
-		bad--;
-	}
 	return nr;
 }
 
@@ -232,6 +231,14 @@ static void publish_gauges(struct blk_queue *b)
 	STAT_SET(b->stats.copy_segs, b->data.copy_segs);
 	STAT_SET(b->stats.cache_hits, b->data.cache_hits);
 	STAT_SET(b->stats.persistent_mapped, b->data.cache ? grant_cache_mapped(b->data.cache) : 0);
+}
+
+static void age_cache(struct blk_queue *b, uint64_t now)
+{
+	if (!b->data.cache || grant_cache_mapped(b->data.cache) < BLK_PERSISTENT_MAX || now - b->aged_ns < AGE_EVERY_NS)
+		return;
+	b->aged_ns = now;
+	(void)grant_cache_trim(b->data.cache, now, TRIM_IDLE_NS);
 }
 
 int blk_queue_turn(struct queue *q, bool take)
@@ -259,8 +266,10 @@ int blk_queue_turn(struct queue *q, bool take)
 		did += respond(b);
 	else if (did)
 		q->now = now_ns();
-	if (did)
+	if (did) {
 		publish_gauges(b);
+		age_cache(b, q->now);
+	}
 	return pending < 0 ? pending : (int)did;
 }
 

@@ -12,7 +12,7 @@
 /* Written by the queue's thread (STAT_ADD, STAT_SET), summed by the main thread. */
 struct blk_stats {
 	uint64_t requests[BLK_NR_KINDS], sectors[BLK_NR_KINDS], errors[BLK_NR_KINDS];
-	uint64_t bad, penalties, indirect, responses;
+	uint64_t bad, indirect, responses;
 	uint64_t copy_calls, copy_segs, cache_hits;
 	uint64_t in_flight, bounce_bytes, persistent_mapped; /* now */
 	struct hist latency[BLK_NR_KINDS];
@@ -40,6 +40,8 @@ struct blk_queue {
 	struct blk_data data;
 	struct blk_slot *parked; /* taken, waiting for bounce pages; nothing is taken before it has them */
 	uint32_t submitted;	 /* since the last kick */
+	uint32_t sins;		 /* of the guest in this turn, to be paid for */
+	uint64_t aged_ns;	 /* when the full cache was last aged */
 	struct blk_slot *done;	 /* list by .next: answered at the end of the turn */
 	struct blk_stats stats;
 	uint8_t slot_copy[RING_MAX_ENTRY] __attribute__((aligned(16)));
