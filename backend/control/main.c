@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <json-c/json.h>
+#include <linux/close_range.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/epoll.h>
@@ -389,6 +390,9 @@ int main(int argc, char **argv)
 	list_init(&c.workers);
 	list_init(&c.posted);
 	signal(SIGPIPE, SIG_IGN);
+	/* What we were started with is not for the workers. */
+	if (close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
+		log_debug("cannot mark inherited descriptors: %s", strerror(errno));
 	raise_nofile();
 	name_instance(&c);
 	lock = take_lock(&o, c.class);

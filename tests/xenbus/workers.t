@@ -3,7 +3,9 @@
 # Workers that die, and workers that cannot start.
 . "${SYNTH_SRCDIR:-.}/tests/lib/world.sh" || exit 99
 . "$SYNTH_SRCDIR/tests/xenbus/lib.sh" || exit 99
+exec 9>"$W/not-for-workers" # something the daemon is started with
 world_start
+exec 9>&-
 V=51712
 honest_start
 kattach sinner "$(image a.img 8M)" xvda >/dev/null
@@ -13,6 +15,8 @@ step 'connected' 1 $V 3 4
 w=$(show sinner/xvda .worker)
 is 'one worker for both disks of a guest' "$(show sinner/xvdb .worker)" "$w"
 is 'and another for another guest' "$([ "$(show honest/xvda .worker)" != "$w" ] && echo yes)" yes
+
+check 'a worker inherits nothing but its socket' not eval "ls -l /proc/$w/fd | grep -E 'not-for-workers|blkd.lock|blkd.sock|honest.img'"
 
 kill -KILL "$w"
 check 'worker killed: the guest is told' within 8 is_back 1 $V 5
