@@ -101,7 +101,7 @@ within 10 test -s "$W/grefs"
 published refused --set ring-ref="$(cat "$W/grefs")"
 
 # XSA-57, XSA-175: what the guest can write about the other end is not believed
-published served --set backend=/local/domain/0/backend/vbd/2/51712
+published refused --set backend=/local/domain/0/backend/vbd/2/51712
 published served --set backend-id=2
 published served --set virtual-device=51728
 published served --set params=file:/etc/passwd
