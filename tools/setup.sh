@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# tools/setup.sh [configure options]: everything needed to build and test, then the build itself, in ./build.
+# tools/setup.sh [configure options]: everything needed to build and test, then the build itself, in ./build
+# (--no-build: all but that).
 #
 # On Debian 12 what is missing is installed by apt (as root).  Elsewhere install the equivalents of `packages` below and
 # set SYNTH_NO_APT=1.  When all is there and nothing has changed it takes a second.  demo, check and bench run it first.
@@ -9,7 +10,7 @@ cd "$(dirname "$0")/.."
 
 packages='autoconf automake libtool pkg-config gcc libc6-dev make perl libxen-dev xen-utils-4.17 xenstore-utils qemu-system-xen
 liburing-dev libnbd-dev libnbd-bin nbdkit nbdkit-plugin-dev libjson-c-dev libsmartcols-dev libcmocka-dev
-fio e2fsprogs jq strace qemu-utils clang-14 libclang-rt-14-dev procps util-linux xz-utils'
+fio e2fsprogs jq strace qemu-utils clang-14 libclang-rt-14-dev clang-format procps util-linux xz-utils'
 
 die() { printf 'setup: %s\n' "$@" >&2; exit 1; }
 
@@ -47,6 +48,7 @@ newer() { [ ! -e "$2" ] || [ -n "$(find $1 -newer "$2" -print -quit)" ]; } # FIL
 if newer 'configure.ac Makefile.am' configure || [ ! -e Makefile.in ]; then
 	quietly autoreconf autoreconf -fi
 fi
+[ "${1:-}" != --no-build ] || exit 0
 if [ ! -e build/Makefile ] || [ $# -gt 0 ]; then
 	echo 'setup: configuring and building in ./build'
 	quietly configure env -C build ../configure "$@"
