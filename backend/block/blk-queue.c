@@ -135,16 +135,18 @@ static uint32_t take_batch(struct blk_queue *b, uint32_t pending, uint64_t now)
 {
 	struct blk_slot *first = NULL, **tail = &first, *s, *next;
 	uint32_t nr = 0, limit = MIN(pending, b->ops->batch);
+	uint64_t sectors = 0, max_sectors = b->ops->batch_bytes / SECTOR_BYTES;
 
 	if (b->parked && get_pages(b, b->parked)) {
 		*tail = b->parked;
 		tail = &b->parked->next;
 		b->parked = NULL;
 	}
-	for (; nr < limit && may_take(b); nr++) {
+	for (; nr < limit && sectors < max_sectors && may_take(b); nr++) {
 		s = take_one(b, now);
 		if (!s)
 			continue;
+		sectors += s->req.nr_segs ? s->req.nr_sectors : 0;
 		if (s == b->table.barrier && !blk_slot_may_start(&b->table, s))
 			break; /* consumed; blk_queue_turn() starts it when it is alone */
 		if (!get_pages(b, s)) {

@@ -171,6 +171,7 @@ static void inline_idle(struct store_queue *q)
 const struct store_ops store_inline_ops = {
 	.name = "inline",
 	.batch = 8,
+	.batch_bytes = 64u << 10,
 	.queue_new = inline_queue_new,
 	.queue_free = inline_queue_free,
 	.submit = inline_submit,

@@ -289,6 +289,7 @@ static void nbd_store_close(struct store *s)
 static const struct store_ops nbd_ops = {
 	.name = "nbd",
 	.batch = 32,
+	.batch_bytes = UINT32_MAX,
 	.queue_new = nbd_queue_new,
 	.queue_free = nbd_queue_free,
 	.submit = nbd_submit,

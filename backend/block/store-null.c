@@ -74,6 +74,7 @@ static void null_close(struct store *s)
 static const struct store_ops null_ops = {
 	.name = "null",
 	.batch = 16,
+	.batch_bytes = 256u << 10,
 	.queue_new = null_queue_new,
 	.queue_free = null_queue_free,
 	.submit = null_submit,

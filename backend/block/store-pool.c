@@ -190,6 +190,7 @@ static bool threads_ready(const struct store_queue *q)
 const struct store_ops store_threads_ops = {
 	.name = "threads",
 	.batch = 32,
+	.batch_bytes = UINT32_MAX,
 	.queue_new = threads_queue_new,
 	.queue_free = threads_queue_free,
 	.submit = threads_submit,

@@ -317,6 +317,7 @@ static uint32_t uring_wait(struct store_queue *q, int64_t timeout_ns)
 const struct store_ops store_uring_ops = {
 	.name = "io_uring",
 	.batch = 64,
+	.batch_bytes = UINT32_MAX,
 	.queue_new = uring_queue_new,
 	.queue_free = uring_queue_free,
 	.queue_start = uring_queue_start,

@@ -69,7 +69,9 @@ struct store_queue;
 
 struct store_ops {
 	const char *name;   /* blk_info.engine */
-	uint32_t batch;	    /* requests a turn should take before it publishes: small where io is synchronous */
+	/* Requests, and bytes of them, a turn should take before it publishes: few where io is synchronous, so that the
+	 * front end works on the first while we work on the next. */
+	uint32_t batch, batch_bytes;
 	/* @event_fd, @control_fd: what wait() watches besides completions. @depth: ios in flight at most. */
 	int (*queue_new)(struct store *s, int event_fd, int control_fd, uint32_t depth, struct store_queue **ret);
 	void (*queue_free)(struct store_queue *q); /* nothing is in flight */
