@@ -13,9 +13,9 @@
 #include "backend/block/blk-req.h"
 #include "common/xen/grant.h"
 
-#define BOUNCE_BYTES	 (8u << 20)
-#define BOUNCE_PAGES	 (BOUNCE_BYTES / PAGE_BYTES)
-#define BLK_MAX_COPIES	 512u  /* segments a grant_copy() call of ours has at most */
+#define BOUNCE_BYTES       (8u << 20)
+#define BOUNCE_PAGES       (BOUNCE_BYTES / PAGE_BYTES)
+#define BLK_MAX_COPIES     512u  /* segments a grant_copy() call of ours has at most */
 #define BLK_PERSISTENT_MAX 1056u /* grants a ring, as blkback */
 
 struct blk_data {

@@ -10,8 +10,8 @@
 #include "backend/block/blk-parse.h"
 
 static const struct layout {
-	uint8_t slot, rsp;		/* bytes of an entry, of a response */
-	uint8_t id, sector, segs;	/* offsets: same for plain and discard */
+	uint8_t slot, rsp;        /* bytes of an entry, of a response */
+	uint8_t id, sector, segs; /* offsets: same for plain and discard */
 	uint8_t discard_nr, ind_grefs;
 } layouts[BLK_NR_ABIS] = {
 #if defined(__i386__)

@@ -12,10 +12,10 @@
 #include "common/base/base.h"
 #include <xen/io/blkif.h>
 
-#define BLK_MAX_SEGS	 256u /* feature-max-indirect-segments */
-#define BLK_SEGS_A_PAGE	 512u
-#define BLK_MAX_INDIRECT 1u /* pages: BLK_MAX_SEGS / BLK_SEGS_A_PAGE, rounded up */
-#define BLK_SLOT_MAX	 112u /* bytes of the largest slot */
+#define BLK_MAX_SEGS     256u /* feature-max-indirect-segments */
+#define BLK_SEGS_A_PAGE  512u
+#define BLK_MAX_INDIRECT 1u   /* pages: BLK_MAX_SEGS / BLK_SEGS_A_PAGE, rounded up */
+#define BLK_SLOT_MAX     112u /* bytes of the largest slot */
 
 struct blk_limits {
 	uint64_t sectors;
@@ -30,13 +30,13 @@ struct blk_seg {
 };
 
 struct blk_req {
-	uint64_t id;	     /* the guest's, echoed */
+	uint64_t id; /* the guest's, echoed */
 	uint64_t sector;
 	uint64_t nr_sectors; /* of data or to discard; 0 for an empty flush or barrier */
-	uint8_t op;	     /* BLKIF_OP_* for the response: an indirect request's inner operation */
-	uint8_t kind;	     /* enum blk_kind */
-	bool secure;	     /* discard */
-	bool indirect;	     /* segments come with blk_parse_indirect() */
+	uint8_t op;          /* BLKIF_OP_* for the response: an indirect request's inner operation */
+	uint8_t kind;        /* enum blk_kind */
+	bool secure;         /* discard */
+	bool indirect;       /* segments come with blk_parse_indirect() */
 	uint16_t nr_segs;
 	uint16_t nr_indirect; /* grefs that matter: ceil(nr_segs / 512) */
 	uint32_t ind_gref[BLK_MAX_INDIRECT];

@@ -23,8 +23,8 @@ void blk_stats_add(struct blk_stats *to, const struct blk_stats *from);
 struct blk_dev {
 	struct device *dev;
 	struct store *store;
-	uint32_t flags; /* BLK_O_* */
-	uint64_t sectors; /* written by a resize, read relaxed by each turn */
+	uint32_t flags;        /* BLK_O_* */
+	uint64_t sectors;      /* written by a resize, read relaxed by each turn */
 	struct blk_stats past; /* of queues that are gone */
 };
 
@@ -39,10 +39,10 @@ struct blk_queue {
 	struct blk_table table;
 	struct blk_data data;
 	struct blk_slot *parked; /* taken, waiting for bounce pages; nothing is taken before it has them */
-	uint32_t submitted;	 /* since the last kick */
-	uint32_t sins;		 /* of the guest in this turn, to be paid for */
-	uint64_t aged_ns;	 /* when the full cache was last aged */
-	struct blk_slot *done;	 /* list by .next: answered at the end of the turn */
+	uint32_t submitted;      /* since the last kick */
+	uint32_t sins;           /* of the guest in this turn, to be paid for */
+	uint64_t aged_ns;        /* when the full cache was last aged */
+	struct blk_slot *done;   /* list by .next: answered at the end of the turn */
 	struct blk_stats stats;
 	uint8_t slot_copy[RING_MAX_ENTRY] __attribute__((aligned(16)));
 	uint8_t page_copy[PAGE_BYTES] __attribute__((aligned(64)));

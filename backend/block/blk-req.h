@@ -31,14 +31,14 @@ enum blk_state { BLK_FREE, BLK_PARSED, BLK_COPYING, BLK_QUEUED, BLK_DONE };
 #define BLK_INLINE_SEGS BLKIF_MAX_SEGMENTS_PER_REQUEST
 
 struct blk_slot {
-	struct store_io io; /* first: ios come back as slots */
-	uint64_t start_ns;  /* when its turn began; 0 in a free slot; read by the main thread, relaxed */
-	uint8_t state;	    /* enum blk_state */
-	uint8_t step;	    /* how far a flush or barrier has come */
-	bool has_pages;	    /* segs' pages are held */
-	bool bounced;	    /* some of them are bounce pages */
-	bool copy_failed;   /* a grant of it was no good */
-	int32_t err;	    /* the first error sticks (XSA-365) */
+	struct store_io io;    /* first: ios come back as slots */
+	uint64_t start_ns;     /* when its turn began; 0 in a free slot; read by the main thread, relaxed */
+	uint8_t state;         /* enum blk_state */
+	uint8_t step;          /* how far a flush or barrier has come */
+	bool has_pages;        /* segs' pages are held */
+	bool bounced;          /* some of them are bounce pages */
+	bool copy_failed;      /* a grant of it was no good */
+	int32_t err;           /* the first error sticks (XSA-365) */
 	struct blk_slot *next; /* batch list */
 	struct blk_seg *segs;  /* nr_segs: req.seg or big_segs */
 	uint16_t *pages;       /* nr_segs: small_pages or big_pages */

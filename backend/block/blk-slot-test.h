@@ -34,14 +34,15 @@ static inline void slot_seg(uint8_t *slot, enum blk_abi abi, uint32_t i, uint32_
 	slot[at + 5] = last;
 }
 
-static inline void slot_discard(uint8_t *slot, enum blk_abi abi, uint8_t flag, uint64_t id, uint64_t sector, uint64_t nr)
+static inline void slot_discard(uint8_t *slot, enum blk_abi abi, uint8_t flag, uint64_t id, uint64_t sector,
+				uint64_t nr)
 {
 	slot_rw(slot, abi, BLKIF_OP_DISCARD, flag, id, sector);
 	slot_put(slot, slot_at(abi, 24), &nr, 8);
 }
 
-static inline void slot_indirect(uint8_t *slot, enum blk_abi abi, uint8_t op, uint16_t nr, uint64_t id,
-				 uint64_t sector, uint32_t gref)
+static inline void slot_indirect(uint8_t *slot, enum blk_abi abi, uint8_t op, uint16_t nr, uint64_t id, uint64_t sector,
+				 uint32_t gref)
 {
 	slot_rw(slot, abi, BLKIF_OP_INDIRECT, op, id, sector);
 	slot_put(slot, 2, &nr, 2);

@@ -11,10 +11,10 @@
 struct file {
 	struct store s;
 	int fd;
-	uint32_t flags;	 /* BLK_O_* */
-	uint64_t size;	 /* bytes; written by resize in the main thread, read relaxed */
-	bool sparse;	 /* may hold holes; relaxed */
-	bool poisoned;	 /* a flush failed where a retry would lie; every later one fails */
+	uint32_t flags;        /* BLK_O_* */
+	uint64_t size;         /* bytes; written by resize in the main thread, read relaxed */
+	bool sparse;           /* may hold holes; relaxed */
+	bool poisoned;         /* a flush failed where a retry would lie; every later one fails */
 	struct window *window; /* store-window.h; NULL: none */
 };
 
@@ -33,7 +33,7 @@ struct mailbox {
 	pthread_mutex_t lock;
 	struct store_list done;
 	struct store_io *peek; /* done.head, for a look without the lock */
-	bool told;	       /* the eventfd was written since the last take */
+	bool told;             /* the eventfd was written since the last take */
 	int fd;
 };
 int mailbox_init(struct mailbox *m) __must_check;

@@ -106,8 +106,8 @@ static void check(struct store_io *io, int64_t cookie)
 
 static int64_t give(struct nbd *n, struct store_io *io, void *p, size_t bytes, uint64_t at)
 {
-	return io->op == STORE_READ ? nbd_aio_pread(n->h, p, bytes, at, callback(io), 0) :
-				      nbd_aio_pwrite(n->h, p, bytes, at, callback(io), 0);
+	return io->op == STORE_READ ? nbd_aio_pread(n->h, p, bytes, at, callback(io), 0)
+				    : nbd_aio_pwrite(n->h, p, bytes, at, callback(io), 0);
 }
 
 static void gather(const struct store_io *io)
@@ -232,7 +232,8 @@ static void *nbd_thread(void *arg)
 			uint64_t v;
 
 			if (!__atomic_exchange_n(&n->dead, true, __ATOMIC_RELAXED))
-				log_error("%s: the NBD connection is lost; every request fails until the disk is attached again",
+				log_error("%s: the NBD connection is lost; every request fails until the disk is "
+					  "attached again",
 					  n->s.name);
 			if (poll(&p, 1, -1) > 0 && read(n->wake_fd, &v, sizeof(v)) < 0)
 				continue;
@@ -341,8 +342,9 @@ static void learn(struct nbd *n, const struct blk_open *o, int64_t size)
 
 	*i = (struct blk_info){
 		.sectors = (uint64_t)size / SECTOR_BYTES,
-		.physical_sector = pref >= (int64_t)SECTOR_BYTES && pref <= 65536 && !(pref & (pref - 1)) ? (uint32_t)pref :
-													    PAGE_BYTES,
+		.physical_sector = pref >= (int64_t)SECTOR_BYTES && pref <= 65536 && !(pref & (pref - 1))
+					   ? (uint32_t)pref
+					   : PAGE_BYTES,
 		.can_flush = 1, /* a server that needs none is told none, and succeeds */
 		.readonly = (o->flags & BLK_O_READONLY) || nbd_is_read_only(n->h) > 0,
 		.engine = "nbd",
@@ -380,8 +382,8 @@ int synth_store_nbd_open(const struct blk_open *o, int fd, struct store **ret)
 	if (rc == 0 && size < 0)
 		rc = -EIO;
 	if (rc == 0 && nbd_get_block_size(n->h, LIBNBD_SIZE_MINIMUM) > (int64_t)SECTOR_BYTES) {
-		log_error("%s: the NBD server wants blocks of %lld bytes; 512 are needed (nbdkit: --filter=blocksize)", o->name,
-			  (long long)nbd_get_block_size(n->h, LIBNBD_SIZE_MINIMUM));
+		log_error("%s: the NBD server wants blocks of %lld bytes; 512 are needed (nbdkit: --filter=blocksize)",
+			  o->name, (long long)nbd_get_block_size(n->h, LIBNBD_SIZE_MINIMUM));
 		rc = -EOPNOTSUPP;
 	}
 	if (rc == 0) {

@@ -145,8 +145,7 @@ void file_queue_cancel(struct store_queue *q)
 
 /* ------------------------------------------------------------------ engine "threads" */
 
-static int threads_queue_new(struct store *s, int event_fd, int control_fd, uint32_t depth,
-			     struct store_queue **ret)
+static int threads_queue_new(struct store *s, int event_fd, int control_fd, uint32_t depth, struct store_queue **ret)
 {
 	struct file_queue *fq = calloc(1, sizeof(*fq));
 	int rc;

@@ -236,7 +236,8 @@ static void look_at_cq(struct uring_queue *u)
 
 	if (IO_URING_READ_ONCE(*u->ring.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW))
 		(void)io_uring_get_events(&u->ring);
-	io_uring_for_each_cqe(&u->ring, head, c) {
+	io_uring_for_each_cqe(&u->ring, head, c)
+	{
 		uint64_t tag = c->user_data;
 
 		n++;
@@ -261,8 +262,8 @@ static bool uring_ready(const struct store_queue *q)
 
 	if (u->done.head || mailbox_ready(&u->fq.box))
 		return true;
-	return u->in_flight && (io_uring_cq_ready(&u->ring) ||
-				(IO_URING_READ_ONCE(*u->ring.sq.kflags) & IORING_SQ_TASKRUN));
+	return u->in_flight &&
+	       (io_uring_cq_ready(&u->ring) || (IO_URING_READ_ONCE(*u->ring.sq.kflags) & IORING_SQ_TASKRUN));
 }
 
 static struct store_io *uring_reap(struct store_queue *q)

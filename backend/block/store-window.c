@@ -18,7 +18,7 @@
 #define MAX_MAPS 64u /* resizes one attachment may see; after that the new part goes by preadv */
 
 struct window {
-	char *base; /* the current mapping; atomic */
+	char *base;    /* the current mapping; atomic */
 	uint64_t size; /* bytes of the smallest current view; atomic, never more than is mapped at base */
 	struct {
 		char *base;

@@ -22,7 +22,7 @@ struct file;
 struct window;
 
 struct window *window_new(struct file *f); /* NULL: cannot be mapped */
-void window_free(struct window *w);	   /* NULL ok */
+void window_free(struct window *w);        /* NULL ok */
 void window_resize(struct window *w, struct file *f, uint64_t size);
 /* Looks at the file's holes again, now and then; cheap otherwise. */
 void window_recheck(struct window *w, struct file *f);

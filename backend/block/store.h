@@ -33,12 +33,12 @@ struct store_io {
 	uint64_t offset, bytes;
 	struct iovec *iov;
 	uint32_t nr_iov;
-	uint8_t op; /* enum store_op */
-	uint8_t tries; /* the store's: retries so far */
-	int32_t result; /* 0 or -errno, once reaped */
-	uint64_t done;	/* the store's: bytes so far */
-	uint32_t parts; /* the store's: pieces out */
-	void *stage;	/* the store's: contiguous stand-in for the pieces */
+	uint8_t op;                /* enum store_op */
+	uint8_t tries;             /* the store's: retries so far */
+	int32_t result;            /* 0 or -errno, once reaped */
+	uint64_t done;             /* the store's: bytes so far */
+	uint32_t parts;            /* the store's: pieces out */
+	void *stage;               /* the store's: contiguous stand-in for the pieces */
 	struct store_queue *queue; /* the store's: where it goes back to */
 };
 
@@ -68,7 +68,7 @@ struct store;
 struct store_queue;
 
 struct store_ops {
-	const char *name;   /* blk_info.engine */
+	const char *name; /* blk_info.engine */
 	/* Requests, and bytes of them, a turn should take before it publishes: few where io is synchronous, so that the
 	 * front end works on the first while we work on the next. */
 	uint32_t batch, batch_bytes;
@@ -84,7 +84,7 @@ struct store_ops {
 	void (*cancel)(struct store_queue *q); /* hurry: give up long discards; any thread; may be NULL */
 	void (*idle)(struct store_queue *q);   /* give back memory; may be NULL */
 	int (*resize)(struct store *s, struct blk_info *ret); /* look at the size again */
-	void (*close)(struct store *s);			      /* no queues are left */
+	void (*close)(struct store *s);                       /* no queues are left */
 };
 
 /* Each engine embeds these first. */

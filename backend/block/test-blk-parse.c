@@ -9,7 +9,8 @@
 
 #define SECTORS 2048u
 
-static const struct blk_limits rw = { SECTORS, .can_flush = true, .can_barrier = true, .can_discard = true, .can_secure = true };
+static const struct blk_limits rw = { SECTORS, .can_flush = true, .can_barrier = true, .can_discard = true,
+				      .can_secure = true };
 static const struct blk_limits ro = { SECTORS, .readonly = true, .can_flush = true, .can_barrier = true };
 
 static uint8_t slot[BLK_SLOT_MAX];
@@ -29,7 +30,8 @@ static void slots_have_the_sizes_of_the_wire(void **state)
 
 static void a_read_comes_out_whole_in_every_layout(void **state)
 {
-	EACH_ABI (abi) {
+	EACH_ABI(abi)
+	{
 		slot_rw(slot, abi, BLKIF_OP_READ, 2, 0x1122334455667788, 16);
 		slot_seg(slot, abi, 0, 0xaabbccdd, 0, 7);
 		slot_seg(slot, abi, 1, 77, 3, 3);
@@ -87,23 +89,24 @@ static void plain_sins_are_refused(void **state)
 		{ "(an empty barrier is fine)", BLKIF_OP_WRITE_BARRIER, 0, 0, 0, 0, false, 0 },
 	};
 
-	EACH_ABI (abi)
-		for (uint32_t i = 0; i < ARRAY_SIZE(rows); i++) {
-			slot_rw(slot, abi, rows[i].op, rows[i].nr, 99, rows[i].sector);
-			for (uint32_t s = 0; s < MIN(rows[i].nr, 11); s++)
-				slot_seg(slot, abi, s, s, rows[i].first, rows[i].last);
-			if (blk_parse(abi, slot, rows[i].readonly ? &ro : &rw, &r) != rows[i].want)
-				fail_msg("%s (abi %d): wrong verdict", rows[i].sin, abi);
-			assert_int_equal(r.id, 99); /* it can be answered all the same */
-			assert_int_equal(r.op, rows[i].op);
-		}
+	EACH_ABI(abi)
+	for (uint32_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		slot_rw(slot, abi, rows[i].op, rows[i].nr, 99, rows[i].sector);
+		for (uint32_t s = 0; s < MIN(rows[i].nr, 11); s++)
+			slot_seg(slot, abi, s, s, rows[i].first, rows[i].last);
+		if (blk_parse(abi, slot, rows[i].readonly ? &ro : &rw, &r) != rows[i].want)
+			fail_msg("%s (abi %d): wrong verdict", rows[i].sin, abi);
+		assert_int_equal(r.id, 99); /* it can be answered all the same */
+		assert_int_equal(r.op, rows[i].op);
+	}
 }
 
 static void what_was_not_offered_is_not_supported(void **state)
 {
 	static const struct blk_limits bare = { .sectors = SECTORS };
 
-	EACH_ABI (abi) {
+	EACH_ABI(abi)
+	{
 		slot_rw(slot, abi, BLKIF_OP_FLUSH_DISKCACHE, 0, 1, 0);
 		assert_int_equal(blk_parse(abi, slot, &bare, &r), -EOPNOTSUPP);
 		slot_rw(slot, abi, BLKIF_OP_WRITE_BARRIER, 0, 1, 0);
@@ -119,17 +122,14 @@ static void discards_are_checked(void **state)
 		uint64_t sector, nr;
 		int want;
 	} rows[] = {
-		{ 0, SECTORS, 0 },
-		{ SECTORS - 1, 1, 0 },
-		{ 0, 0, -EINVAL },
-		{ SECTORS, 1, -ERANGE },
-		{ 0, SECTORS + 1, -ERANGE },
-		{ 1, UINT64_MAX, -ERANGE },
-		{ UINT64_MAX, 1, -ERANGE },
-		{ UINT64_MAX, UINT64_MAX, -ERANGE },
+		{ 0, SECTORS, 0 },           { SECTORS - 1, 1, 0 },
+		{ 0, 0, -EINVAL },           { SECTORS, 1, -ERANGE },
+		{ 0, SECTORS + 1, -ERANGE }, { 1, UINT64_MAX, -ERANGE },
+		{ UINT64_MAX, 1, -ERANGE },  { UINT64_MAX, UINT64_MAX, -ERANGE },
 	};
 
-	EACH_ABI (abi) {
+	EACH_ABI(abi)
+	{
 		for (uint32_t i = 0; i < ARRAY_SIZE(rows); i++) {
 			slot_discard(slot, abi, 0, 5, rows[i].sector, rows[i].nr);
 			assert_int_equal(blk_parse(abi, slot, &rw, &r), rows[i].want);
@@ -170,7 +170,8 @@ static void fill_page(uint32_t nr)
 
 static void an_indirect_request_takes_its_segments_from_the_page(void **state)
 {
-	EACH_ABI (abi) {
+	EACH_ABI(abi)
+	{
 		slot_indirect(slot, abi, BLKIF_OP_WRITE, 256, 9, 0, 4711);
 		assert_int_equal(blk_parse(abi, slot, &rw, &r), 0);
 		assert_true(r.indirect);
@@ -205,12 +206,12 @@ static void indirect_sins_are_refused(void **state)
 		{ BLKIF_OP_READ, 8, SECTORS - 7, false, -ERANGE },
 	};
 
-	EACH_ABI (abi)
-		for (uint32_t i = 0; i < ARRAY_SIZE(rows); i++) {
-			slot_indirect(slot, abi, rows[i].op, rows[i].nr, 9, rows[i].sector, 1);
-			assert_int_equal(blk_parse(abi, slot, rows[i].readonly ? &ro : &rw, &r), rows[i].want);
-			assert_int_equal(r.id, 9);
-		}
+	EACH_ABI(abi)
+	for (uint32_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		slot_indirect(slot, abi, rows[i].op, rows[i].nr, 9, rows[i].sector, 1);
+		assert_int_equal(blk_parse(abi, slot, rows[i].readonly ? &ro : &rw, &r), rows[i].want);
+		assert_int_equal(r.id, 9);
+	}
 }
 
 static void bad_segments_in_the_page_are_refused(void **state)

@@ -22,7 +22,7 @@
 #include "backend/block/store-file.h"
 #include "backend/block/store-window.h"
 
-#define SIZE	 (8u << 20)
+#define SIZE     (8u << 20)
 #define NR_PAGES 64u
 
 static const struct engine {
@@ -30,10 +30,8 @@ static const struct engine {
 	uint32_t flags;
 	int open_flags;
 } engines[] = {
-	{ "inline", "/dev/shm", "0", BLK_O_MEMORY, 0 },
-	{ "io_uring", "/var/tmp", "0", BLK_O_DIRECT, O_DIRECT },
-	{ "io_uring", "/var/tmp", "0", 0, 0 },
-	{ "threads", "/var/tmp", "1", 0, 0 },
+	{ "inline", "/dev/shm", "0", BLK_O_MEMORY, 0 }, { "io_uring", "/var/tmp", "0", BLK_O_DIRECT, O_DIRECT },
+	{ "io_uring", "/var/tmp", "0", 0, 0 },          { "threads", "/var/tmp", "1", 0, 0 },
 	{ "threads", "/dev/shm", "1", 0, 0 },
 };
 
@@ -85,7 +83,9 @@ static int scratch(const struct engine *e, uint64_t bytes)
 
 static struct store *open_fd(const struct engine *e, int fd, uint32_t more)
 {
-	struct blk_open o = { .kind = BLK_STORE_FILE, .flags = e->flags | BLK_O_DISCARD | more, .sector = 512, .name = "test" };
+	struct blk_open o = {
+		.kind = BLK_STORE_FILE, .flags = e->flags | BLK_O_DISCARD | more, .sector = 512, .name = "test"
+	};
 	struct store *s;
 
 	setenv("SYNTH_NO_URING", e->no_uring, 1);
@@ -165,7 +165,8 @@ static void done_with(struct store_queue *q)
 
 static void many_at_once_in_pieces_all_come_back_right(void **state)
 {
-	EACH_ENGINE (e) {
+	EACH_ENGINE(e)
+	{
 		int fd = scratch(e, SIZE);
 		struct store_queue *q = new_queue(open_fd(e, fd, 0));
 		struct store_io io[16];
@@ -204,7 +205,8 @@ static void many_at_once_in_pieces_all_come_back_right(void **state)
 
 static void flush_and_discard_work(void **state)
 {
-	EACH_ENGINE (e) {
+	EACH_ENGINE(e)
+	{
 		int fd = scratch(e, SIZE);
 		struct store_queue *q = new_queue(open_fd(e, fd, 0));
 		struct stat st;
@@ -230,7 +232,8 @@ static void flush_and_discard_work(void **state)
 
 static void a_file_that_shrank_gives_an_error_for_what_is_gone(void **state)
 {
-	EACH_ENGINE (e) {
+	EACH_ENGINE(e)
+	{
 		int fd = scratch(e, SIZE);
 		struct store_queue *q;
 
@@ -248,7 +251,8 @@ static void a_file_that_shrank_gives_an_error_for_what_is_gone(void **state)
 		assert_int_equal(rw(q, STORE_READ, SIZE - PAGE_BYTES, pages, PAGE_BYTES), 0);
 		assert_int_equal(ftruncate(fd, SIZE / 2), 0);
 		assert_int_equal(rw(q, STORE_READ, SIZE - PAGE_BYTES, pages, PAGE_BYTES), -EIO);
-		assert_int_equal(rw(q, STORE_READ, SIZE / 2 - PAGE_BYTES, pages, 2 * PAGE_BYTES), -EIO); /* half of it */
+		assert_int_equal(rw(q, STORE_READ, SIZE / 2 - PAGE_BYTES, pages, 2 * PAGE_BYTES),
+				 -EIO);                                       /* half of it */
 		assert_int_equal(rw(q, STORE_READ, 0, pages, PAGE_BYTES), 0); /* the rest is well */
 		assert_int_equal(pages[17], 0x77);
 		done_with(q);
@@ -258,7 +262,8 @@ static void a_file_that_shrank_gives_an_error_for_what_is_gone(void **state)
 
 static void a_file_that_grew_is_seen_by_resize(void **state)
 {
-	EACH_ENGINE (e) {
+	EACH_ENGINE(e)
+	{
 		int fd = scratch(e, SIZE);
 		struct store_queue *q = new_queue(open_fd(e, fd, 0));
 		struct blk_info i;
@@ -277,7 +282,8 @@ static void a_file_that_grew_is_seen_by_resize(void **state)
 /* /proc/self/mem has nothing at address 0: a read there is a true EIO of the kernel's. */
 static void eio_is_a_failed_request(void **state)
 {
-	EACH_ENGINE (e) {
+	EACH_ENGINE(e)
+	{
 		struct engine f = *e;
 		int fd = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
 		struct store_queue *q;
@@ -294,7 +300,8 @@ static void eio_is_a_failed_request(void **state)
 
 static void enospc_is_a_failed_request_and_the_next_is_well(void **state)
 {
-	EACH_ENGINE (e) {
+	EACH_ENGINE(e)
+	{
 		int fd = open("/dev/full", O_RDWR | O_CLOEXEC);
 		struct engine f = *e;
 		struct store_queue *q;
@@ -318,7 +325,8 @@ static void a_write_that_only_fits_in_part_is_an_error(void **state)
 	signal(SIGXFSZ, SIG_IGN);
 	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
 	small.rlim_max = old.rlim_max;
-	EACH_ENGINE (e) {
+	EACH_ENGINE(e)
+	{
 		struct engine f = *e;
 		struct store_queue *q;
 		int fd;
@@ -338,7 +346,8 @@ static void a_write_that_only_fits_in_part_is_an_error(void **state)
 
 static void a_read_only_image_is_told_so(void **state)
 {
-	EACH_ENGINE (e) {
+	EACH_ENGINE(e)
+	{
 		int fd = scratch(e, SIZE);
 		struct store_queue *q = new_queue(open_fd(e, fd, BLK_O_READONLY));
 
@@ -452,7 +461,7 @@ static void nonsense_is_not_opened(void **state)
 
 	assert_int_equal(store_image_open(&o, NULL, 0, &s), -EINVAL); /* no file */
 	assert_int_equal(store_image_open(&o, fds, 2, &s), -EINVAL);  /* two */
-	assert_int_equal(fcntl(fds[0], F_GETFD), -1);		      /* closed: they were the store's */
+	assert_int_equal(fcntl(fds[0], F_GETFD), -1);                 /* closed: they were the store's */
 	o.kind = 77;
 	assert_int_equal(store_image_open(&o, NULL, 0, &s), -EINVAL);
 	o.kind = BLK_STORE_NULL;

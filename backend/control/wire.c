@@ -18,8 +18,7 @@ int wire_send(int sock, const struct wire_hdr *hdr, const void *body, const int 
 {
 	struct wire_hdr h = *hdr;
 	struct iovec iov[2] = {
-		{ &h, sizeof(h) },
-		{ (void *)(uintptr_t)body, hdr->bytes }, /* sendmsg() only reads it */
+		{ &h, sizeof(h) }, { (void *)(uintptr_t)body, hdr->bytes }, /* sendmsg() only reads it */
 	};
 	struct msghdr m = { .msg_iov = iov, .msg_iovlen = hdr->bytes ? 2 : 1 };
 	union wire_control c;
@@ -73,9 +72,7 @@ int wire_recv(int sock, struct wire_msg *m)
 {
 	struct iovec iov[2] = { { &m->hdr, sizeof(m->hdr) }, { m->body, sizeof(m->body) } };
 	union wire_control c;
-	struct msghdr mh = {
-		.msg_iov = iov, .msg_iovlen = 2, .msg_control = c.buf, .msg_controllen = sizeof(c.buf)
-	};
+	struct msghdr mh = { .msg_iov = iov, .msg_iovlen = 2, .msg_control = c.buf, .msg_controllen = sizeof(c.buf) };
 	ssize_t n;
 
 	m->nr_fds = 0;
@@ -90,9 +87,8 @@ int wire_recv(int sock, struct wire_msg *m)
 	take_fds(&mh, m);
 	if (n == 0 && !m->nr_fds)
 		return -EPIPE;
-	if ((mh.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || (size_t)n < sizeof(m->hdr) ||
-	    m->hdr.magic != WIRE_MAGIC || m->hdr.version != WIRE_VERSION ||
-	    m->hdr.bytes != (size_t)n - sizeof(m->hdr)) {
+	if ((mh.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || (size_t)n < sizeof(m->hdr) || m->hdr.magic != WIRE_MAGIC ||
+	    m->hdr.version != WIRE_VERSION || m->hdr.bytes != (size_t)n - sizeof(m->hdr)) {
 		for (uint32_t i = 0; i < m->nr_fds; i++)
 			close(m->fds[i]);
 		m->nr_fds = 0;

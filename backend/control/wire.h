@@ -17,25 +17,25 @@
 
 #define WIRE_MAGIC    0x48545953u /* "SYTH" */
 #define WIRE_VERSION  1u
-#define WIRE_FD	      3
+#define WIRE_FD       3
 #define WIRE_MAX_BODY 32768u
 #define WIRE_MAX_FDS  64u
 
 #define WIRE_MAX_QUEUES 32u
-#define WIRE_MAX_ORDER	4u
-#define WIRE_MAX_PAGES	(1u << WIRE_MAX_ORDER)
+#define WIRE_MAX_ORDER  4u
+#define WIRE_MAX_PAGES  (1u << WIRE_MAX_ORDER)
 
 enum wire_type {
-	WIRE_HELLO = 1,	 /* worker's first message, unasked: body none */
-	WIRE_OPEN,	 /* class-specific body (backend/CLASS/CLASS-wire.h) + its fds; reply body: class-specific info */
-	WIRE_CONNECT,	 /* struct wire_connect + one event channel fd a queue (bound, ports in the body) */
-	WIRE_DISCONNECT, /* no body; idempotent */
-	WIRE_CLOSE,	 /* forget the device; must be disconnected */
-	WIRE_STAT,	 /* reply body: metrics text (common/metrics) */
-	WIRE_RESIZE,	 /* look at the image's size again; reply body as OPEN's */
-	WIRE_QUIT,	 /* drain everything, answer, exit */
-	WIRE_EV_BROKEN,	 /* the front end broke the protocol, its rings are halted: body is the reason as text */
-	WIRE_EV_RESIZED, /* the image changed size: body as OPEN's reply */
+	WIRE_HELLO = 1, /* worker's first message, unasked: body none */
+	WIRE_OPEN,    /* class-specific body (backend/CLASS/CLASS-wire.h) + its fds; reply body: class-specific info */
+	WIRE_CONNECT, /* struct wire_connect + one event channel fd a queue (bound, ports in the body) */
+	WIRE_DISCONNECT,     /* no body; idempotent */
+	WIRE_CLOSE,          /* forget the device; must be disconnected */
+	WIRE_STAT,           /* reply body: metrics text (common/metrics) */
+	WIRE_RESIZE,         /* look at the image's size again; reply body as OPEN's */
+	WIRE_QUIT,           /* drain everything, answer, exit */
+	WIRE_EV_BROKEN,      /* the front end broke the protocol, its rings are halted: body is the reason as text */
+	WIRE_EV_RESIZED,     /* the image changed size: body as OPEN's reply */
 	WIRE_REPLY = 0x8000, /* or-ed to the type of a reply */
 };
 
@@ -46,15 +46,15 @@ struct wire_hdr {
 	uint32_t seq;
 	uint32_t handle; /* the device, a number the control plane chose, unique in this worker's life */
 	int32_t err;
-	uint32_t bytes;	 /* of body */
+	uint32_t bytes; /* of body */
 };
 
 /* Front end's parameters, already checked by the control plane. */
 struct wire_connect {
-	uint32_t abi;	    /* class-specific: enum blk_abi */
+	uint32_t abi;       /* class-specific: enum blk_abi */
 	uint32_t features;  /* class-specific bits the front end asked for and we offered */
 	uint32_t nr_queues; /* 1..WIRE_MAX_QUEUES */
-	uint32_t order;	    /* ring pages = 1 << order, 0..WIRE_MAX_ORDER */
+	uint32_t order;     /* ring pages = 1 << order, 0..WIRE_MAX_ORDER */
 	struct wire_queue {
 		uint32_t port; /* local port on the queue's event channel fd */
 		uint32_t refs[WIRE_MAX_PAGES];

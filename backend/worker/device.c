@@ -225,7 +225,8 @@ static void complain(struct device *d)
 	if (now - d->drain_warned < DRAIN_WARN_NS)
 		return;
 	d->drain_warned = now;
-	log_warn("%s: still waiting for I/O in flight %u s after disconnect; its memory stays mapped until the image answers",
+	log_warn("%s: still waiting for I/O in flight %u s after disconnect; its memory stays mapped until the image "
+		 "answers",
 		 d->name, (unsigned int)((now - d->drain_since) / 1000000000ull));
 }
 

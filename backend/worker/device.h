@@ -45,18 +45,18 @@ struct queue {
 	uint32_t nr_pages;
 	struct evtchn *evtchn;
 	uint32_t port;
-	int control_fd; /* eventfd: look at .stop */
-	void *priv;	/* the class's */
+	int control_fd;        /* eventfd: look at .stop */
+	void *priv;            /* the class's */
 	uint32_t error_tokens; /* see queue_penalty() */
 	uint64_t error_ns;
 	struct queue_stats stats;
 
 	/* the thread's own */
-	bool masked;	   /* an event was read and its port not unmasked yet */
-	bool worked;	   /* requests were found since the last event */
-	uint32_t spurious; /* in a row */
-	uint64_t unmask_at; /* ns; 0: at once */
-	uint64_t now;	     /* ns: set by a turn that did something */
+	bool masked;         /* an event was read and its port not unmasked yet */
+	bool worked;         /* requests were found since the last event */
+	uint32_t spurious;   /* in a row */
+	uint64_t unmask_at;  /* ns; 0: at once */
+	uint64_t now;        /* ns: set by a turn that did something */
 	uint64_t busy_until; /* ns: end of the last such turn */
 	struct poll_ctl poll;
 
@@ -103,7 +103,8 @@ extern struct worker worker;
 void worker_wake(void); /* from any thread */
 
 struct device *device_find(uint32_t handle);
-int device_open(uint32_t handle, const struct wire_msg *m, void *reply, uint32_t *reply_bytes, struct device **ret) __must_check;
+int device_open(uint32_t handle, const struct wire_msg *m, void *reply, uint32_t *reply_bytes,
+		struct device **ret) __must_check;
 int device_connect(struct device *d, const struct wire_connect *c, const int *fds, uint32_t nr_fds) __must_check;
 /* Start draining; device_reap() says when it is over. */
 void device_disconnect(struct device *d);

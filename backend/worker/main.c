@@ -23,9 +23,9 @@
 struct worker worker;
 
 static struct {
-	bool quitting;	/* drain all, then leave */
-	bool lost;	/* the control plane is gone: nobody to answer */
-	bool quit_due;	/* answer QUIT when drained */
+	bool quitting; /* drain all, then leave */
+	bool lost;     /* the control plane is gone: nobody to answer */
+	bool quit_due; /* answer QUIT when drained */
 	uint32_t quit_seq;
 } life;
 
@@ -51,9 +51,11 @@ static void send_or_leave(const struct wire_hdr *h, const void *body)
 
 static void reply(uint16_t type, uint32_t seq, uint32_t handle, int err, const void *body, uint32_t bytes)
 {
-	struct wire_hdr h = {
-		.type = (uint16_t)(type | WIRE_REPLY), .seq = seq, .handle = handle, .err = err, .bytes = err ? 0 : bytes
-	};
+	struct wire_hdr h = { .type = (uint16_t)(type | WIRE_REPLY),
+			      .seq = seq,
+			      .handle = handle,
+			      .err = err,
+			      .bytes = err ? 0 : bytes };
 
 	send_or_leave(&h, body);
 }

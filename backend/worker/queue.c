@@ -24,8 +24,8 @@
 #include "backend/worker/device.h"
 
 #define SPURIOUS_MAX_MS 1000u
-#define ERRORS_PER_SEC	1000u
-#define IDLE_FIRST_NS	1000000000ull
+#define ERRORS_PER_SEC  1000u
+#define IDLE_FIRST_NS   1000000000ull
 
 static inline void cpu_relax(void)
 {

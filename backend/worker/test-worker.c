@@ -30,9 +30,9 @@
 #include "common/metrics/metrics.h"
 #include "common/xen/evtchn.h"
 
-#define GUEST	 1u
-#define DISK	 (16u << 20) /* bytes */
-#define NR_PAGES 512u	     /* data pages of the guest */
+#define GUEST    1u
+#define DISK     (16u << 20) /* bytes */
+#define NR_PAGES 512u        /* data pages of the guest */
 
 static int helper_fd;
 
@@ -169,7 +169,8 @@ static int connect_disk(struct world *w, enum blk_abi abi, uint32_t order, uint3
 		assert_non_null(w->ring_pages);
 	}
 	assert_int_equal(ring_front_init(&w->ring, w->ring_pages, (size_t)pages * PAGE_BYTES, blk_slot_bytes(abi),
-					 blk_rsp_bytes(abi)), 0);
+					 blk_rsp_bytes(abi)),
+			 0);
 	assert_int_equal(evtchn_open(&w->evtchn), 0);
 	port = evtchn_alloc(w->evtchn, 0);
 	assert_true(port > 0);
@@ -381,7 +382,8 @@ static void every_engine_moves_data_in_every_abi(void **state)
 		w = start();
 		open_disk(w, fd, kinds[k].flags, 50);
 		assert_int_equal(w->info.sectors, DISK / 512);
-		if (strcmp(kinds[k].engine, "io_uring") != 0 || strcmp(w->info.engine, "threads") != 0) /* may be forbidden */
+		if (strcmp(kinds[k].engine, "io_uring") != 0 ||
+		    strcmp(w->info.engine, "threads") != 0) /* may be forbidden */
 			assert_string_equal(w->info.engine, kinds[k].engine);
 		for (uint32_t abi = 0; abi < BLK_NR_ABIS; abi++)
 			for (uint32_t f = 0; f <= BLK_F_PERSISTENT; f++) {
@@ -531,7 +533,7 @@ static void spurious_events_are_counted_and_slowed_down(void **state)
 	}
 	counted = metric(w, "events_spurious");
 	assert_true(counted >= 2);
-	assert_true(counted <= 12); /* 200 ms hold about 8 delays of 1, 2, 4 .. */
+	assert_true(counted <= 12);           /* 200 ms hold about 8 delays of 1, 2, 4 .. */
 	put_rw(w, BLKIF_OP_READ, 7, 0, 0, 2); /* a real request is served all the same */
 	assert_int_equal(one(w, 7, BLKIF_OP_READ), BLKIF_RSP_OKAY);
 	stop(w);
@@ -582,8 +584,10 @@ static int bench(int argc, char **argv)
 	uint32_t half = depth > 8 ? depth / 4 : 1;
 	struct world *w = start();
 
-	open_disk(w, fd, getenv("BENCH_DISK") ? 0 : BLK_O_MEMORY, getenv("BENCH_POLL") ? (uint32_t)atoi(getenv("BENCH_POLL")) : 50);
-	assert_int_equal(connect_disk(w, BLK_ABI_X86_64, depth > 32 ? 2 : 0, getenv("BENCH_COPY") ? 0 : BLK_F_PERSISTENT), 0);
+	open_disk(w, fd, getenv("BENCH_DISK") ? 0 : BLK_O_MEMORY,
+		  getenv("BENCH_POLL") ? (uint32_t)atoi(getenv("BENCH_POLL")) : 50);
+	assert_int_equal(
+		connect_disk(w, BLK_ABI_X86_64, depth > 32 ? 2 : 0, getenv("BENCH_COPY") ? 0 : BLK_F_PERSISTENT), 0);
 	total = w->info.sectors / 8 / pages;
 	w->kicks = w->sleeps = 0;
 	begin = now_ns();
@@ -613,17 +617,18 @@ static int bench(int argc, char **argv)
 			assert_int_equal(a.status, 0);
 			rnd ^= rnd << 13, rnd ^= rnd >> 7, rnd ^= rnd << 17;
 			if (pages > 11)
-				put_indirect(w, op, a.id, (random ? rnd : next++) % total * pages * 8, (uint32_t)a.id * pages, pages,
-					     511 - (uint32_t)a.id);
+				put_indirect(w, op, a.id, (random ? rnd : next++) % total * pages * 8,
+					     (uint32_t)a.id * pages, pages, 511 - (uint32_t)a.id);
 			else
-				put_rw(w, op, a.id, (random ? rnd : next++) % total * pages * 8, (uint32_t)a.id * pages, pages);
+				put_rw(w, op, a.id, (random ? rnd : next++) % total * pages * 8, (uint32_t)a.id * pages,
+				       pages);
 		}
 		push(w);
 	}
 	end = now_ns() - begin;
-	printf("%.0f IOPS, %.2f us each, %.0f MB/s; kicks/IO %.3f, front sleeps/IO %.3f\n", (double)n * 1e9 / (double)end,
-	       (double)end / (double)n / 1e3, (double)n * bytes * 1e3 / (double)end, (double)w->kicks / (double)n,
-	       (double)w->sleeps / (double)n);
+	printf("%.0f IOPS, %.2f us each, %.0f MB/s; kicks/IO %.3f, front sleeps/IO %.3f\n",
+	       (double)n * 1e9 / (double)end, (double)end / (double)n / 1e3, (double)n * bytes * 1e3 / (double)end,
+	       (double)w->kicks / (double)n, (double)w->sleeps / (double)n);
 	if (getenv("BENCH_STAT") && ask(w, WIRE_STAT, NULL, 0, NULL, 0) == 0)
 		printf("%.*s", (int)w->m.hdr.bytes, w->m.body);
 	assert_int_equal(disconnect(w), 0);
