@@ -119,6 +119,10 @@ world_stop()
 trap 'world_stop' EXIT
 trap 'bail "interrupted or out of time"' TERM INT HUP
 
+# Sanitizers take memory and time: limits on either are multiplied by this.
+slow=1
+! grep -qa -m1 -E '__asan_init|__tsan_init' "$SYNTH_BUILDDIR"/backend/{.libs/,}synth-blkd 2>/dev/null || slow=6
+
 dom0() { hostxen run -d 0 -- "$@"; }
 guest() { local d=$1; shift; hostxen run -d "$d" -- "$@"; } # guest DOMID CMD...
 ctl() { timeout 40 synthctl "$@"; }
