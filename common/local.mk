@@ -4,7 +4,7 @@
 noinst_LTLIBRARIES += common/libsynth-pure.la common/libsynth-common.la
 
 common_libsynth_pure_la_SOURCES = \
-	common/base/base.h common/base/list.h common/base/time.c \
+	common/base/base.h common/base/exit.h common/base/list.h common/base/time.c \
 	common/span/span.h common/span/span.c \
 	common/ring/ring.h common/ring/ring.c \
 	common/xenbus/xenbus.h common/xenbus/back.c common/xenbus/front.c \

@@ -81,7 +81,7 @@ static int fail_connect(const char *path, int err, struct failure *f)
 	snprintf(why, sizeof(why), "%s: %s", path, strerror(err));
 	if (err == EACCES || err == EPERM)
 		return fail(f, EXIT_PERMISSION, "permission", "cannot talk to synth-blkd", why, "run synthctl as root");
-	return fail(f, EXIT_NO_DAEMON, "nodaemon", "synth-blkd is not running", why,
+	return fail(f, EXIT_UNREACHABLE, "nodaemon", "synth-blkd is not running", why,
 		    "start it (synth-blkd), or say where its socket is with --socket");
 }
 
@@ -117,7 +117,7 @@ int client_open(const struct opts *o, struct client **ret, struct failure *f)
 	/* A Unix socket connects at once or says EAGAIN when the listener's queue is full: a daemon that hangs. */
 	if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&sa, sizeof(sa)) < 0) {
 		if (c->fd >= 0 && errno == EAGAIN)
-			rc = fail(f, EXIT_NO_DAEMON, "nodaemon", "synth-blkd does not answer",
+			rc = fail(f, EXIT_UNREACHABLE, "nodaemon", "synth-blkd does not answer",
 				  "its queue of connections is full",
 				  "look at its log; restarting it does not disturb the guests");
 		else
@@ -155,7 +155,7 @@ struct json_object *request_new(const char *cmd)
 
 static int lost(struct client *c, int err, struct failure *f)
 {
-	return fail(f, EXIT_NO_DAEMON, "nodaemon", "synth-blkd went away in the middle of the request",
+	return fail(f, EXIT_UNREACHABLE, "nodaemon", "synth-blkd went away in the middle of the request",
 		    err ? strerror(err) : "it closed the connection",
 		    "look at its log; `synthctl list` tells what was done");
 }
@@ -172,7 +172,7 @@ static int wait_for(struct client *c, short events, double deadline, struct fail
 
 		if (left <= 0)
 			return fail(
-				f, EXIT_NO_DAEMON, "nodaemon", "synth-blkd does not answer", "no reply in time",
+				f, EXIT_UNREACHABLE, "nodaemon", "synth-blkd does not answer", "no reply in time",
 				"look at its log, or wait longer with --timeout; `synthctl list` tells what was done");
 		left = fmin(left, 1e6);
 		t.tv_sec = (time_t)left;

@@ -7,20 +7,7 @@
 
 #include <json-c/json.h>
 #include "common/base/base.h"
-
-/* Exit statuses: stable, in synthctl(1). */
-enum {
-	EXIT_OK = 0,
-	EXIT_FAILED = 1,
-	EXIT_USAGE = 2,
-	EXIT_NOTFOUND = 3,
-	EXIT_BUSY = 4,
-	EXIT_TIMEOUT = 5,
-	EXIT_PERMISSION = 6,
-	EXIT_NO_DAEMON = 7,
-	EXIT_EXISTS = 8,
-	EXIT_INTERRUPTED = 130,
-};
+#include "common/base/exit.h"
 
 /* ------------------------------------------------------------------ synthctl.c */
 

@@ -247,19 +247,10 @@ struct front_read {
 
 static int read_front_node(void *arg, const char *name, char *value, size_t bytes)
 {
-	struct front_read *r = arg;
+	const struct front_read *r = arg;
 	struct path p;
-	char *v;
-	int err = store_read(r->s, r->t, path_join(&p, r->d->front.s, name), &v);
 
-	if (err < 0)
-		return err;
-	if (strlen(v) >= bytes)
-		err = -EMSGSIZE;
-	else
-		memcpy(value, v, strlen(v) + 1);
-	free(v);
-	return err;
+	return store_read_into(r->s, r->t, path_join(&p, r->d->front.s, name), value, bytes);
 }
 
 /* All nodes as they were at one moment: the transaction says whether they changed meanwhile. */

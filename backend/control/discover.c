@@ -26,17 +26,8 @@ static int read_back_node(void *arg, const char *name, char *value, size_t bytes
 {
 	const struct dir_reader *r = arg;
 	struct path p;
-	char *v;
-	int err = store_read(r->store, NULL, path_join(&p, r->dir, name), &v);
 
-	if (err < 0)
-		return err;
-	if (strlen(v) >= bytes)
-		err = -EMSGSIZE;
-	else
-		memcpy(value, v, strlen(v) + 1);
-	free(v);
-	return err;
+	return store_read_into(r->store, NULL, path_join(&p, r->dir, name), value, bytes);
 }
 
 /* Says it is ours, of this class, and has the front end directory that we would have made? */

@@ -95,6 +95,21 @@ int store_read(struct store *s, struct store_tx *t, const char *path, char **ret
 	return 0;
 }
 
+int store_read_into(struct store *s, struct store_tx *t, const char *path, char *value, size_t bytes)
+{
+	char *v;
+	int r = store_read(s, t, path, &v);
+
+	if (r)
+		return r;
+	if (strlen(v) < bytes)
+		strcpy(value, v);
+	else
+		r = -EMSGSIZE;
+	free(v);
+	return r;
+}
+
 int store_read_u64(struct store *s, struct store_tx *t, const char *path, uint64_t max, uint64_t *ret)
 {
 	char *v;

@@ -23,6 +23,8 @@ void store_close(struct store *s); /* NULL ok */
 
 /* NUL-terminated; *ret is freed by the caller.  -ENOENT, -EACCES, -EMSGSIZE (too long), -EINVAL (a NUL inside)... */
 int store_read(struct store *s, struct store_tx *t, const char *path, char **ret) __must_check;
+/* The same into a buffer; -EMSGSIZE when it does not fit. */
+int store_read_into(struct store *s, struct store_tx *t, const char *path, char *value, size_t bytes) __must_check;
 /* Strict numbers: -EINVAL, -ERANGE as parse_u64(). */
 int store_read_u64(struct store *s, struct store_tx *t, const char *path, uint64_t max, uint64_t *ret) __must_check;
 int store_read_u32(struct store *s, struct store_tx *t, const char *path, uint32_t max, uint32_t *ret) __must_check;

@@ -5,18 +5,8 @@
 #ifndef SYNTH_SYNTH_BLKFRONT_H
 #define SYNTH_SYNTH_BLKFRONT_H
 
+#include "common/base/exit.h"
 #include "frontend/block/blkfront.h"
-
-enum exit_code {
-	EXIT_OK = 0,
-	EXIT_FAILED = 1,
-	EXIT_USAGE = 2,
-	EXIT_NOTFOUND = 3,
-	EXIT_BUSY = 4,
-	EXIT_TIMEOUT = 5,
-	EXIT_PERMISSION = 6,
-	EXIT_UNREACHABLE = 7,
-};
 
 /* "synth-blkfront: WHAT: WHY" and, unless NULL, "next: NEXT" on stderr.  Returns @code. */
 int complain(int code, const char *next, const char *fmt, ...) __printf(3, 4);
