@@ -17,7 +17,7 @@
 #include "common/span/span.h"
 
 #define BLK_MAX_SEGMENTS 256u
-#define BLK_SCRIPT       "/etc/xen/scripts/block-synth"
+#define BLK_SCRIPT       SYNTH_SCRIPTDIR "/block-synth"
 #define BLK_POLL_MAX_US  10000u
 
 struct blk_spec {

@@ -46,3 +46,7 @@ backend_block_test_blk_parse_LDADD = backend/libblk-pure.la $(CMOCKA_LIBS)
 backend_block_test_blk_req_LDADD = backend/libblk-pure.la $(CMOCKA_LIBS)
 backend_block_test_store_LDADD = backend/libstore.la common/libsynth-pure.la $(CMOCKA_LIBS) -lpthread
 endif
+
+# What xl runs when it detaches one of our disks (the `script` node names it).
+xenscriptsdir = $(sysconfdir)/xen/scripts
+dist_xenscripts_SCRIPTS = backend/block/block-synth
