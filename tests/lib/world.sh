@@ -17,10 +17,14 @@ export SYNTH_LIBEXECDIR=$SYNTH_BUILDDIR/backend SYNTH_LIBDIR=$SYNTH_BUILDDIR
 PATH=$SYNTH_BUILDDIR/hostxen:$SYNTH_BUILDDIR/backend:$SYNTH_BUILDDIR/frontend:$SYNTH_BUILDDIR/toolstack:$PATH:/usr/sbin:/sbin
 badfront=$SYNTH_BUILDDIR/tests/hostile/badfront
 
+# Sanitizers take memory and time: limits on either are multiplied by this.
+slow=1
+! grep -qa -m1 -E '__asan_init|__tsan_init' "$SYNTH_BUILDDIR"/backend/{.libs/,}synth-blkd 2>/dev/null || slow=6
+
 # The whole file has a limit; timeout(1) signals the group, and the trap below cleans up.
 if [ -z "${WORLD_GUARDED:-}" ]; then
 	export WORLD_GUARDED=1
-	exec timeout -k 20 "${WORLD_LIMIT:-240}" bash "$0" "$@"
+	exec timeout -k 20 "${WORLD_LIMIT:-$((240 + 60 * slow))}" bash "$0" "$@"
 fi
 
 # ------------------------------------------------------------------------------ TAP
@@ -118,10 +122,6 @@ world_stop()
 }
 trap 'world_stop' EXIT
 trap 'bail "interrupted or out of time"' TERM INT HUP
-
-# Sanitizers take memory and time: limits on either are multiplied by this.
-slow=1
-! grep -qa -m1 -E '__asan_init|__tsan_init' "$SYNTH_BUILDDIR"/backend/{.libs/,}synth-blkd 2>/dev/null || slow=6
 
 dom0() { hostxen run -d 0 -- "$@"; }
 guest() { local d=$1; shift; hostxen run -d "$d" -- "$@"; } # guest DOMID CMD...
