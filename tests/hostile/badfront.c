@@ -67,9 +67,11 @@ static const struct {
 
 static void usage(void)
 {
-	fprintf(stderr, "usage: badfront [-a x86_64|x86_32|none] [-o ORDER] [-q QUEUES] [-p] [-k] [-t MS] [-n COUNT] [-s SEED]\n"
-			"                [-r REF] [-d DOMID] [-N NODE] [--set NODE=VALUE] [--unset NODE] [--huge NODE]\n"
-			"                DEV request NAME... | DEV ACTION\nactions:");
+	fprintf(stderr,
+		"usage: badfront [-a x86_64|x86_32|none] [-o ORDER] [-q QUEUES] [-p] [-k] [-t MS] [-n COUNT] [-s "
+		"SEED]\n"
+		"                [-r REF] [-d DOMID] [-N NODE] [--set NODE=VALUE] [--unset NODE] [--huge NODE]\n"
+		"                DEV request NAME... | DEV ACTION\nactions:");
 	for (uint32_t i = 0; i < ARRAY_SIZE(actions); i++)
 		fprintf(stderr, " %s", actions[i].name);
 	fprintf(stderr, "\n");

@@ -208,7 +208,8 @@ static void grant_all(struct guest *g)
 	}
 	g->data = xengntshr_share_pages(g->shr, g->back_domid, GUEST_DATA_PAGES, g->data_refs, 1);
 	g->ind = xengntshr_share_pages(g->shr, g->back_domid, 1, &g->ind_ref, 1);
-	if (!g->data || !g->ind)
+	g->readonly = xengntshr_share_pages(g->shr, g->back_domid, 1, &g->readonly_ref, 0);
+	if (!g->data || !g->ind || !g->readonly)
 		die("cannot grant pages: %s", strerror(errno));
 	memset(g->data, GUEST_FILL, (size_t)GUEST_DATA_PAGES * PAGE);
 	memset(g->ind, 0, PAGE);
@@ -228,6 +229,13 @@ void guest_revoke(struct guest *g)
 	}
 	xengntshr_unshare(g->shr, g->data, GUEST_DATA_PAGES);
 	xengntshr_unshare(g->shr, g->ind, 1);
+	xengntshr_unshare(g->shr, g->readonly, 1);
+}
+
+static const char *number(char text[64], uint32_t v)
+{
+	snprintf(text, 64, "%u", v);
+	return text;
 }
 
 static void node(struct guest *g, xs_transaction_t t, const char *name, const char *fmt, ...) __printf(4, 5);
@@ -243,6 +251,12 @@ static void node(struct guest *g, xs_transaction_t t, const char *name, const ch
 	for (uint32_t i = 0; i < g->nr_nodes; i++)
 		if (strcmp(g->nodes[i].name, name) == 0)
 			value = g->nodes[i].value;
+	if (value && strcmp(value, "@ref") == 0)
+		value = number(text, g->q[0].refs[0]);
+	else if (value && strcmp(value, "@port") == 0)
+		value = number(text, (uint32_t)g->q[0].port);
+	else if (value && strcmp(value, "@readonly") == 0)
+		value = number(text, g->readonly_ref);
 	snprintf(path, sizeof(path), "%s/%s", g->dir, name);
 	if (!value)
 		xs_rm(g->xs, t, path);
@@ -273,9 +287,17 @@ static void publish_queue(struct guest *g, xs_transaction_t t, uint32_t i)
 /* What a predecessor may have left and we do not write. */
 static void forget(struct guest *g, xs_transaction_t t)
 {
-	static const char *const names[] = { "ring-ref", "ring-page-order", "num-ring-pages", "event-channel", "protocol",
-					     "feature-persistent", "multi-queue-num-queues", "queue-0", "queue-1",
-					     "queue-2", "queue-3" };
+	static const char *const names[] = { "ring-ref",
+					     "ring-page-order",
+					     "num-ring-pages",
+					     "event-channel",
+					     "protocol",
+					     "feature-persistent",
+					     "multi-queue-num-queues",
+					     "queue-0",
+					     "queue-1",
+					     "queue-2",
+					     "queue-3" };
 	char path[400];
 
 	for (uint32_t i = 0; i < ARRAY_SIZE(names); i++) {
@@ -295,7 +317,7 @@ static void extras(struct guest *g, xs_transaction_t t)
 
 	for (uint32_t i = 0; i < g->nr_nodes; i++) {
 		snprintf(path, sizeof(path), "%s/%s", g->dir, g->nodes[i].name);
-		if (g->nodes[i].value)
+		if (g->nodes[i].value && g->nodes[i].value[0] != '@')
 			xs_write(g->xs, t, path, g->nodes[i].value, (unsigned int)strlen(g->nodes[i].value));
 	}
 }

@@ -17,10 +17,10 @@
 #include "common/base/base.h"
 
 #define GUEST_MAX_QUEUES 4u
-#define GUEST_MAX_PAGES	 16u
+#define GUEST_MAX_PAGES  16u
 #define GUEST_DATA_PAGES 64u
-#define GUEST_SLOT_MAX	 112u
-#define GUEST_FILL	 0xa5 /* what data pages hold before a read */
+#define GUEST_SLOT_MAX   112u
+#define GUEST_FILL       0xa5 /* what data pages hold before a read */
 
 /* Where the fields of a ring entry are; offsets in bytes. */
 struct guest_layout {
@@ -37,8 +37,8 @@ struct guest_queue {
 	uint32_t prod, cons; /* next request, next response */
 };
 
-struct guest_node { /* a node published otherwise than by the book */
-	const char *name, *value; /* NULL: not published at all */
+struct guest_node {               /* a node published otherwise than by the book */
+	const char *name, *value; /* NULL: not published at all; "@ref", "@port", "@readonly": a number of ours */
 };
 
 struct guest {
@@ -53,7 +53,7 @@ struct guest {
 	struct xs_handle *xs;
 	xengntshr_handle *shr;
 	xenevtchn_handle *evtchn;
-	char dir[64];	/* ours, relative */
+	char dir[64];   /* ours, relative */
 	char back[256]; /* the other end's */
 	uint32_t back_domid;
 	uint32_t nr_ents;
@@ -61,8 +61,10 @@ struct guest {
 	struct guest_queue q[GUEST_MAX_QUEUES];
 	uint8_t *data; /* GUEST_DATA_PAGES pages */
 	uint32_t data_refs[GUEST_DATA_PAGES];
-	uint8_t *ind;	   /* one page for indirect segments */
+	uint8_t *ind; /* one page for indirect segments */
 	uint32_t ind_ref;
+	void *readonly; /* a page the back end may not write */
+	uint32_t readonly_ref;
 	bool granted, watching;
 };
 
@@ -109,7 +111,7 @@ void req_discard(const struct guest *g, struct guest_req *r, uint8_t flag, uint6
 void ind_seg(struct guest *g, uint32_t i, uint32_t ref, uint8_t first, uint8_t last);
 
 void guest_put(struct guest *g, struct guest_queue *q, const struct guest_req *r); /* advances q->prod only */
-void guest_push(struct guest *g, struct guest_queue *q);			   /* publish and notify */
+void guest_push(struct guest *g, struct guest_queue *q);                           /* publish and notify */
 
 struct guest_rsp {
 	uint64_t id;

@@ -328,7 +328,7 @@ static const struct {
 	const char *name;
 	void (*fill)(struct guest *g, const struct sin_args *a, struct guest_req *r);
 	bool untouched; /* no byte of our data pages may have changed */
-	bool mode;	/* only when asked for by name: what comes back depends on the device */
+	bool mode;      /* only when asked for by name: what comes back depends on the device */
 } sins[] = {
 	{ "unknown-op", unknown_op, true, false },
 	{ "reserved-op", reserved_op, true, false },

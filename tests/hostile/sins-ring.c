@@ -167,8 +167,8 @@ static void flip_segment(struct guest *g, volatile uint8_t *seg, uint32_t *s)
 		seg[5] = edges[next(s) % ARRAY_SIZE(edges)];
 		break;
 	default:
-		*(volatile uint32_t *)(volatile void *)seg =
-			next(s) % 2 ? refs[next(s) % ARRAY_SIZE(refs)] : g->data_refs[next(s) % GUEST_DATA_PAGES];
+		*(volatile uint32_t *)(volatile void *)seg = next(s) % 2 ? refs[next(s) % ARRAY_SIZE(refs)]
+									 : g->data_refs[next(s) % GUEST_DATA_PAGES];
 	}
 }
 

@@ -50,10 +50,21 @@ void sin_toggle(struct guest *g, const struct sin_args *a)
 
 static void walk_node(struct guest *g)
 {
-	static const char *const names[] = { "ring-ref", "ring-page-order", "event-channel", "protocol", "feature-persistent",
-					     "multi-queue-num-queues", "num-ring-pages", "ring-ref0", "queue-0/ring-ref",
-					     "queue-0", "backend", "backend-id", "virtual-device" };
-	static const char *const values[] = { "", "0", "1", "4", "32", "-1", "1x", "4294967296", "x86_64-abi", "\x01\xff" };
+	static const char *const names[] = { "ring-ref",
+					     "ring-page-order",
+					     "event-channel",
+					     "protocol",
+					     "feature-persistent",
+					     "multi-queue-num-queues",
+					     "num-ring-pages",
+					     "ring-ref0",
+					     "queue-0/ring-ref",
+					     "queue-0",
+					     "backend",
+					     "backend-id",
+					     "virtual-device" };
+	static const char *const values[] = { "",   "0",  "1",          "4",          "32",
+					      "-1", "1x", "4294967296", "x86_64-abi", "\x01\xff" };
 	const char *name = names[rnd() % ARRAY_SIZE(names)], *value = values[rnd() % ARRAY_SIZE(values)];
 	char path[400];
 
@@ -66,7 +77,8 @@ static void walk_node(struct guest *g)
 
 static void walk_state(struct guest *g)
 {
-	static const char *const states[] = { "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "-1", "", "4 ", "99999999999" };
+	static const char *const states[] = { "0", "1", "2", "3",  "4", "5",  "6",
+					      "7", "8", "9", "-1", "",  "4 ", "99999999999" };
 	char path[400];
 
 	snprintf(path, sizeof(path), "%s/state", g->dir);

@@ -8,10 +8,10 @@
 #include "tests/hostile/guest.h"
 
 struct sin_args {
-	uint32_t ms;	/* how long, for those that go on for a while */
+	uint32_t ms;    /* how long, for those that go on for a while */
 	uint32_t count; /* how often, for those that count; 0: their own default */
 	uint32_t seed;
-	uint32_t ref;	/* a number that is somebody else's grant */
+	uint32_t ref;   /* a number that is somebody else's grant */
 	uint32_t other; /* a domain that is neither us nor the back end's */
 	const char *node;
 };

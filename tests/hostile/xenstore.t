@@ -75,6 +75,11 @@ published refused -q 2 --set multi-queue-num-queues=1000000
 published refused -q 2 --unset queue-1/ring-ref
 published refused -q 2 --unset queue-0/event-channel
 published refused -q 2 --unset queue-1/event-channel
+published refused -o 1 --set ring-ref1=@ref
+published refused -q 2 --set queue-1/ring-ref=@ref
+published refused -q 2 --set queue-1/event-channel=@port
+published refused --set ring-ref=@readonly
+published refused -o 2 --set ring-ref3=@readonly
 published served -k
 published served -o 1 --set num-ring-pages=2
 published refused --set ring-ref=4294967295
