@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include "tests/hostile/sins.h"
 
-#define MAX_NODES 16u
+#define MAX_NODES 24u
 
 static void jump_size(struct guest *g, const struct sin_args *a)
 {

@@ -66,6 +66,9 @@ published refused -o 1 --set ring-page-order=32
 published refused -o 1 --set ring-page-order=31
 published refused -o 1 --set ring-page-order=5
 published refused -o 1 --set ring-page-order=4
+# all 32 pages of an order that was not offered
+# shellcheck disable=SC2046
+published refused -o 4 --set ring-page-order=5 $(for i in $(seq 16 31); do echo "--set ring-ref$i=$((1000 + i))"; done)
 published refused -o 1 --unset ring-ref1
 published refused -o 1 --set num-ring-pages=3
 published refused -o 1 --set num-ring-pages=0
