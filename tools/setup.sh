@@ -28,7 +28,6 @@ if [ -n "$missing" ]; then
 	log=$(mktemp)
 	trap 'rm -f "$log"' EXIT
 	export DEBIAN_FRONTEND=noninteractive
-	# No service may be started by what we install: xen-utils would look for a hypervisor.
 	if ! { apt-get -qq update && apt-get -qq install -y --no-install-recommends $missing; } </dev/null >"$log" 2>&1; then
 		tail -n 15 "$log" >&2
 		die "apt could not install$missing" 'on Debian 12 with the main archive reachable they install; elsewhere install the equivalents and set SYNTH_NO_APT=1'
