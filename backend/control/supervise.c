@@ -44,7 +44,7 @@ struct ask {
 	int fds[WIRE_MAX_FDS];
 	uint32_t nr_fds;
 	bool sent, kill;
-	int err; /* what it is answered with when its time is over */
+	int err;             /* what it is answered with when its time is over */
 	worker_reply_fn *fn; /* NULL: forgotten */
 	void *arg;
 	struct loop_timer *deadline;

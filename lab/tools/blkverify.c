@@ -25,11 +25,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SECTOR	  512u
-#define WORDS	  (SECTOR / 8)
-#define MAGIC	  UINT64_C(0x626c6b7665726966)
+#define SECTOR    512u
+#define WORDS     (SECTOR / 8)
+#define MAGIC     UINT64_C(0x626c6b7665726966)
 #define DEPTH_MAX 256u
-#define UNKNOWN	  UINT32_MAX /* a sector whose content this run cannot know */
+#define UNKNOWN   UINT32_MAX /* a sector whose content this run cannot know */
 
 struct io {
 	struct iocb cb;
@@ -99,7 +99,8 @@ static void explain(const uint64_t *w)
 	if (w[0] == MAGIC && whole(w))
 		fprintf(stderr, "  found: sector %" PRIu64 ", write %" PRIu64 ", seed %" PRIu64 "\n", w[1], w[2], w[3]);
 	else
-		fprintf(stderr, "  found: %016" PRIx64 " %016" PRIx64 " %016" PRIx64 " %016" PRIx64 "\n", w[0], w[1], w[2], w[3]);
+		fprintf(stderr, "  found: %016" PRIx64 " %016" PRIx64 " %016" PRIx64 " %016" PRIx64 "\n", w[0], w[1],
+			w[2], w[3]);
 }
 
 static void check(const struct run *r, uint64_t sector, const uint64_t *w)
@@ -111,8 +112,8 @@ static void check(const struct run *r, uint64_t sector, const uint64_t *w)
 	fill(want, sector, r->gen[sector], r->seed);
 	if (memcmp(w, want, SECTOR) == 0)
 		return;
-	fprintf(stderr, "blkverify: %s: sector %" PRIu64 " is not what was written (write %u, seed %" PRIu64 ")\n", r->path, sector,
-		r->gen[sector], r->seed);
+	fprintf(stderr, "blkverify: %s: sector %" PRIu64 " is not what was written (write %u, seed %" PRIu64 ")\n",
+		r->path, sector, r->gen[sector], r->seed);
 	explain(w);
 	exit(1);
 }
@@ -168,8 +169,8 @@ static void finish(struct run *r, const struct io_event *ev)
 	struct io *io = (struct io *)(uintptr_t)ev->data;
 
 	if (ev->res != (int64_t)((uint64_t)io->nr * SECTOR)) {
-		fprintf(stderr, "blkverify: %s: %s of %u sectors at %" PRIu64 " gave %lld\n", r->path, io->write ? "write" : "read", io->nr,
-			io->sector, (long long)ev->res);
+		fprintf(stderr, "blkverify: %s: %s of %u sectors at %" PRIu64 " gave %lld\n", r->path,
+			io->write ? "write" : "read", io->nr, io->sector, (long long)ev->res);
 		exit(1);
 	}
 	if (!io->write)
@@ -327,31 +328,58 @@ static void open_device(struct run *r)
 int main(int argc, char **argv)
 {
 	static const struct option longs[] = {
-		{ "ios", 1, NULL, 'n' },  { "seconds", 1, NULL, 's' }, { "depth", 1, NULL, 'd' }, { "min", 1, NULL, 'm' },
-		{ "max", 1, NULL, 'M' },  { "seed", 1, NULL, 'S' },    { "reads", 1, NULL, 'r' }, { "trim", 0, NULL, 't' },
-		{ "flush", 0, NULL, 'f' }, { "scan", 0, NULL, 'c' },   { NULL, 0, NULL, 0 },
+		{ "ios", 1, NULL, 'n' },   { "seconds", 1, NULL, 's' }, { "depth", 1, NULL, 'd' },
+		{ "min", 1, NULL, 'm' },   { "max", 1, NULL, 'M' },     { "seed", 1, NULL, 'S' },
+		{ "reads", 1, NULL, 'r' }, { "trim", 0, NULL, 't' },    { "flush", 0, NULL, 'f' },
+		{ "scan", 0, NULL, 'c' },  { NULL, 0, NULL, 0 },
 	};
-	static struct run r = { .ios = UINT64_MAX, .depth = 16, .min = SECTOR, .max = 128 * 1024, .read_pct = 50, .seed = 1 };
+	static struct run r = {
+		.ios = UINT64_MAX, .depth = 16, .min = SECTOR, .max = 128 * 1024, .read_pct = 50, .seed = 1
+	};
 	bool only_scan = false;
 	int opt;
 
 	while ((opt = getopt_long(argc, argv, "", longs, NULL)) != -1)
 		switch (opt) {
-		case 'n': r.ios = number(optarg); break;
-		case 's': r.seconds = number(optarg); break;
-		case 'd': r.depth = number(optarg); break;
-		case 'm': r.min = number(optarg); break;
-		case 'M': r.max = number(optarg); break;
-		case 'S': r.seed = number(optarg); break;
-		case 'r': r.read_pct = number(optarg); break;
-		case 't': r.trim = true; break;
-		case 'f': r.flush = true; break;
-		case 'c': only_scan = true; break;
-		default: return 2;
+		case 'n':
+			r.ios = number(optarg);
+			break;
+		case 's':
+			r.seconds = number(optarg);
+			break;
+		case 'd':
+			r.depth = number(optarg);
+			break;
+		case 'm':
+			r.min = number(optarg);
+			break;
+		case 'M':
+			r.max = number(optarg);
+			break;
+		case 'S':
+			r.seed = number(optarg);
+			break;
+		case 'r':
+			r.read_pct = number(optarg);
+			break;
+		case 't':
+			r.trim = true;
+			break;
+		case 'f':
+			r.flush = true;
+			break;
+		case 'c':
+			only_scan = true;
+			break;
+		default:
+			return 2;
 		}
-	if (optind != argc - 1 || r.depth < 1 || r.depth > DEPTH_MAX || r.min % SECTOR || r.max % SECTOR || r.min < SECTOR || r.max < r.min) {
-		fprintf(stderr, "usage: blkverify [--ios N] [--seconds N] [--depth N] [--min BYTES] [--max BYTES] [--reads PERCENT]\n"
-				"                 [--trim] [--flush] [--seed N] DEVICE\n       blkverify --scan IMAGE\n");
+	if (optind != argc - 1 || r.depth < 1 || r.depth > DEPTH_MAX || r.min % SECTOR || r.max % SECTOR ||
+	    r.min < SECTOR || r.max < r.min) {
+		fprintf(stderr,
+			"usage: blkverify [--ios N] [--seconds N] [--depth N] [--min BYTES] [--max BYTES] [--reads "
+			"PERCENT]\n"
+			"                 [--trim] [--flush] [--seed N] DEVICE\n       blkverify --scan IMAGE\n");
 		return 2;
 	}
 	r.path = argv[optind];
@@ -361,7 +389,8 @@ int main(int argc, char **argv)
 	open_device(&r);
 	load(&r);
 	read_all(&r);
-	printf("%" PRIu64 " reads, %" PRIu64 " writes, %" PRIu64 " trims, %" PRIu64 " flushes, %" PRIu64 " KiB: all as written\n", r.reads,
-	       r.writes, r.trims, r.flushes, r.bytes / 1024);
+	printf("%" PRIu64 " reads, %" PRIu64 " writes, %" PRIu64 " trims, %" PRIu64 " flushes, %" PRIu64
+	       " KiB: all as written\n",
+	       r.reads, r.writes, r.trims, r.flushes, r.bytes / 1024);
 	return 0;
 }
