@@ -125,6 +125,15 @@ lab_add_modules() {
 	depmod -b "$dir/usr" "$ver" 2>/dev/null || depmod -b "$dir" "$ver"
 }
 
+# lab_unpack_kernel BZIMAGE: the ELF inside, so that no emulated CPU has to decompress it at every boot.
+lab_unpack_kernel() {
+	local setup offset length
+	setup=$(od -An -tu1 -j $((0x1f1)) -N 1 "$1")
+	offset=$(od -An -tu4 -j $((0x248)) -N 4 "$1")
+	length=$(od -An -tu4 -j $((0x24c)) -N 4 "$1")
+	tail -c +$(((setup + 1) * 512 + offset + 1)) "$1" | head -c "$length" | xz -dc --single-stream 2>/dev/null
+}
+
 # lab_cpio DIR FILE: an archive the kernel takes, owned by root, whoever makes it.
 lab_cpio() {
 	(cd "$1" && find . -mindepth 1 | LC_ALL=C sort | cpio -o -H newc -R 0:0 --reproducible --quiet) >"$2"
@@ -143,7 +152,7 @@ lab_base() {
 	# What decides the base: the versions, the lists above and the functions that put it together.
 	key=$({
 		echo "$versions" "$lab_dom0_programs" "$lab_guest_programs" "$lab_dom0_modules" "$lab_guest_modules"
-		declare -f lab_base lab_skeleton lab_libs lab_add_libs lab_add_programs lab_add_busybox lab_e2fs_names lab_add_modules
+		declare -f lab_base lab_skeleton lab_libs lab_add_libs lab_add_programs lab_add_busybox lab_e2fs_names lab_add_modules lab_unpack_kernel
 	} | sha256sum | cut -c1-16)
 	lab_base=$cache/base-$key
 	[ -e "$lab_base/dom0.cpio" ] && return
@@ -167,7 +176,8 @@ lab_base() {
 
 	mkdir -p "$tmp/out"
 	gzip -dc "$root/boot/xen-4.17-amd64.gz" >"$tmp/out/xen"
-	cp "$root/boot/vmlinuz-$ver" "$tmp/out/vmlinuz"
+	lab_unpack_kernel "$root/boot/vmlinuz-$ver" >"$tmp/out/vmlinux" || :
+	[ "$(head -c 4 "$tmp/out/vmlinux")" = $'\177ELF' ] || lab_die "cannot unpack the kernel of $(lab_kernel_package)"
 	echo "$versions" >"$tmp/out/versions"
 
 	lab_skeleton "$tmp/guest"
@@ -190,7 +200,7 @@ lab_base() {
 	mkdir -p "$tmp/dom0/etc/xen"
 	cp -r "$root/etc/xen/scripts" "$tmp/dom0/etc/xen/"
 	: >"$tmp/dom0/etc/xen/xl.conf"
-	cp "$tmp/guest.cpio" "$tmp/out/vmlinuz" "$tmp/dom0/lab/"
+	cp "$tmp/guest.cpio" "$tmp/out/vmlinux" "$tmp/dom0/lab/"
 	lab_cpio "$tmp/dom0" "$tmp/out/dom0.cpio"
 	(cd "$tmp/guest/usr/lib/x86_64-linux-gnu" && ls) >"$tmp/out/guest-libs"
 	(cd "$tmp/dom0/usr/lib/x86_64-linux-gnu" && ls) >"$tmp/out/dom0-libs"

@@ -42,9 +42,9 @@ guest_create() {
 	{
 		echo "name='$_name'"
 		echo "type='$TYPE'"
-		echo "kernel='/lab/vmlinuz'"
+		echo "kernel='/lab/vmlinux'"
 		echo "ramdisk='/tmp/guest.img'"
-		echo "extra='console=hvc0 quiet panic=-1'"
+		echo "extra='console=hvc0 quiet panic=-1 mitigations=off init_on_alloc=0'"
 		echo "memory=384"
 		echo "vcpus=2"
 		echo "on_poweroff='destroy'"
@@ -178,7 +178,7 @@ daemon_start() {
 	echo $! >$LAB/blkd.pid
 	eventually 10 test -S /run/synth/blkd.sock
 }
-daemon_runs() { kill -0 "$(cat $LAB/blkd.pid 2>/dev/null)" 2>/dev/null; }
+daemon_runs() { [ -e $LAB/blkd.pid ] && kill -0 "$(cat $LAB/blkd.pid)" 2>/dev/null; }
 
 # --- the runner -------------------------------------------------------------
 # After a failure: nothing of this case may reach the next one.
