@@ -231,9 +231,9 @@ static void load(struct run *r)
 			}
 			in_flight += io->busy;
 		}
-		if (r->trim && below(r, 16) == 0)
+		if (r->trim && below(r, 5) == 0)
 			discard(r);
-		if (r->flush && below(r, 16) == 0) {
+		if (r->flush && below(r, 5) == 0) {
 			if (fdatasync(r->fd) < 0)
 				die("fdatasync", errno);
 			r->flushes++;
