@@ -4,8 +4,8 @@
 img=$(image user.img 8M)
 random "$img" 8
 synthctl attach disk "$G" "file:$img=xvdb" --user-frontend
-g 'synth-blkfront list; synth-blkfront info xvdb'
-[ "$(g 'synth-blkfront read xvdb | md5sum' | cut -d' ' -f1)" = "$(sum "$img")" ]
+g 'export SYNTH_LOG=debug; synth-blkfront list; synth-blkfront info xvdb'
+[ "$(g -t 60 'SYNTH_LOG=debug synth-blkfront read xvdb >/tmp/read && md5sum </tmp/read' | cut -d' ' -f1)" = "$(sum "$img")" ]
 g 'head -c 1048576 /dev/urandom >/tmp/new; synth-blkfront write xvdb --offset 1M </tmp/new'
 [ "$(g 'md5sum </tmp/new' | cut -d' ' -f1)" = "$(dd if="$img" bs=1M skip=1 count=1 2>/dev/null | md5sum | cut -d' ' -f1)" ]
 note "$(g -t 60 'synth-blkfront io xvdb --rw randrw --bs 512-64k --depth 32 --ios 500 --verify' | tail -n 3 | tr '\n' ' ')"

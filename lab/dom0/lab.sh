@@ -174,7 +174,7 @@ nothing_left() { [ -z "$(leftovers)" ]; }
 # --- the daemon -------------------------------------------------------------
 daemon_start() {
 	command -v synth-blkd >/dev/null || return 0
-	synth-blkd >>/var/log/synth-blkd.log 2>&1 &
+	synth-blkd --log-level debug >>/var/log/synth-blkd.log 2>&1 &
 	echo $! >$LAB/blkd.pid
 	eventually 10 test -S /run/synth/blkd.sock
 }
@@ -201,7 +201,7 @@ shared_guest() {
 diagnose() {
 	echo "# failed: $(cat $LAB/why 2>/dev/null || echo 'a command ended with an error') (status $1); its trace:"
 	tail -n 40 $LAB/log | sed 's/^/#   /'
-	[ ! -s /var/log/synth-blkd.log ] || { echo "# synth-blkd said:"; tail -n 20 /var/log/synth-blkd.log | sed 's/^/#   /'; }
+	[ ! -s /var/log/synth-blkd.log ] || { echo "# synth-blkd said:"; tail -n 40 /var/log/synth-blkd.log | sed 's/^/#   /'; }
 	_con=/var/log/xen/guest-$G.log
 	[ ! -s "$_con" ] || { echo "# the guest's console:"; tail -c 1500 "$_con" | tr -d '\r' | tail -n 15 | sed 's/^/#   /'; }
 	echo "# xenstore:"
