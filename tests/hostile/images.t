@@ -114,7 +114,7 @@ if command -v nbdkit >/dev/null && nbdkit --filter=error null --dump-plugin >/de
 	nbd() # NBDKIT-ARGS...
 	{
 		rm -f "$W/nbd.sock"
-		background nbdkit -f -U "$W/nbd.sock" "$@"
+		background nbdkit -f -U "$W/nbd.sock" "$@" 2>>"$W/nbdkit.log"
 		nbd_pid=${children[-1]}
 		within 10 test -S "$W/nbd.sock"
 	}
