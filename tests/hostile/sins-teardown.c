@@ -170,7 +170,7 @@ void sin_reconnect(struct guest *g, const struct sin_args *a)
 		}
 		if (i % 2)
 			fill_ring(g, &g->q[0]);
-		if (!guest_close(g, 5000)) {
+		if (!guest_close(g, 30000)) {
 			printf("not closed in round %u\n", i);
 			return;
 		}
