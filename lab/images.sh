@@ -13,7 +13,7 @@
 lab_packages='xen-hypervisor-4.17-amd64 xen-utils-4.17 xen-utils-common xenstore-utils libxenmisc4.17
 	libxencall1 libxendevicemodel1 libxenevtchn1 libxenforeignmemory1 libxengnttab1 libxenhypfs1 libxenstore4
 	libxentoolcore1 libxentoollog1 libyajl2 busybox-static e2fsprogs libext2fs2 libss2 libcom-err2
-	jq libjq1 libonig5 strace nbd-client nbdkit libnl-3-200 libnl-genl-3-200'
+	jq libjq1 libonig5 strace nbd-client nbdkit libnl-3-200 libnl-genl-3-200 fio libaio1 libnuma1 zlib1g'
 
 # Programs of dom0 and of a guest (beside busybox), as paths in the unpacked packages.
 lab_dom0_programs='usr/lib/xen-4.17/bin/xl usr/lib/xen-4.17/bin/xenstored usr/lib/xen-4.17/bin/xenconsoled
@@ -23,7 +23,7 @@ lab_dom0_programs='usr/lib/xen-4.17/bin/xl usr/lib/xen-4.17/bin/xenstored usr/li
 	usr/bin/xenstore-exists usr/bin/xenstore-chmod usr/bin/xenstore-watch
 	sbin/mke2fs sbin/e2fsck sbin/debugfs usr/bin/jq usr/bin/strace usr/bin/nbdkit'
 lab_guest_programs='usr/bin/xenstore-read usr/bin/xenstore-write usr/bin/xenstore-ls usr/bin/xenstore-list
-	sbin/mke2fs sbin/e2fsck usr/bin/nbdkit sbin/nbd-client'
+	sbin/mke2fs sbin/e2fsck usr/bin/nbdkit sbin/nbd-client usr/bin/fio'
 
 lab_dom0_modules='xen-evtchn xen-gntdev xen-gntalloc xen-privcmd xenfs xen-blkback xen-netback brd loop nbd tun ext4 crc32c_generic
 	virtio_pci virtio_blk'
@@ -53,6 +53,23 @@ lab_libs() {
 	for f; do
 		LD_LIBRARY_PATH=$root/usr/lib/x86_64-linux-gnu:$root/lib/x86_64-linux-gnu ldd "$f" 2>/dev/null || : # a script needs none
 	done | awk '/not found/ { print "missing:" $1; next } $2 == "=>" { print $3 } $1 ~ /^\/.*ld-linux/ { print $1 }' | sort -u
+}
+
+# lab_fio_stubs ROOT: stand-ins for the libraries of fio's engines that no guest uses (Ceph, Gluster, RDMA, pmem, NBD).  The
+# real ones are 80 MB, too much for a guest; fio is bound at its start, so something has to be there.
+lab_fio_stubs() {
+	local root=$1 dir=$1/usr/lib/x86_64-linux-gnu tmp lib prefix
+	tmp=$(mktemp -d)
+	mkdir -p "$dir"
+	for lib in glfs_:libgfapi.so.0 ibv_:libibverbs.so.1 rdma_:librdmacm.so.1 rados_:librados.so.2 rbd_:librbd.so.1 \
+		pmem_:libpmem.so.1 pmemblk_:libpmemblk.so.1 nbd_:libnbd.so.0; do
+		prefix=${lib%:*} lib=${lib#*:}
+		nm -D --undefined-only "$root/usr/bin/fio" | awk -v p="$prefix" -v map="$tmp/map" '
+			index($2, p) == 1 { split($2, a, "@"); print "void " a[1] "(void) { __builtin_trap(); }"; if (a[2] != "") v[a[2]] = v[a[2]] " " a[1] ";" }
+			END { n = 0; for (k in v) n++; if (!n) print "{ global: *; };" >map; for (k in v) print k " {" v[k] " };" >map }' >"$tmp/stub.c"
+		gcc -shared -fPIC -w -Wl,-soname,"$lib" -Wl,--version-script,"$tmp/map" -o "$dir/$lib" "$tmp/stub.c" || lab_die "cannot build stand-ins for fio's libraries"
+	done
+	rm -rf "$tmp"
 }
 
 # lab_skeleton DIR: the folders every initramfs has.
@@ -152,7 +169,7 @@ lab_base() {
 	# What decides the base: the versions, the lists above and the functions that put it together.
 	key=$({
 		echo "$versions" "$lab_dom0_programs" "$lab_guest_programs" "$lab_dom0_modules" "$lab_guest_modules"
-		declare -f lab_base lab_skeleton lab_libs lab_add_libs lab_add_programs lab_add_busybox lab_e2fs_names lab_add_modules lab_unpack_kernel
+		declare -f lab_base lab_skeleton lab_libs lab_fio_stubs lab_add_libs lab_add_programs lab_add_busybox lab_e2fs_names lab_add_modules lab_unpack_kernel
 	} | sha256sum | cut -c1-16)
 	lab_base=$cache/base-$key
 	[ -e "$lab_base/dom0.cpio" ] && return
@@ -173,6 +190,8 @@ lab_base() {
 	ver=$(basename "$root"/boot/vmlinuz-*)
 	ver=${ver#vmlinuz-}
 	depmod -b "$root" "$ver"
+
+	lab_fio_stubs "$root"
 
 	mkdir -p "$tmp/out"
 	gzip -dc "$root/boot/xen-4.17-amd64.gz" >"$tmp/out/xen"
