@@ -18,17 +18,19 @@ struct device;
 struct queue;
 
 struct device_class {
-	const char *name; /* backend type in xenstore: "vbd" */
+	const char *name;    /* backend type in xenstore: "vbd" */
+	const char *program; /* "synth-blkd-worker" */
 
 	/* WIRE_OPEN: @body and @fds (the class's from here on, also on failure) -> the device's priv and the reply. */
 	int (*open)(struct device *d, const void *body, uint32_t bytes, const int *fds, uint32_t nr_fds, void *reply,
 		    uint32_t *reply_bytes);
-	int (*resize)(struct device *d, void *reply, uint32_t *reply_bytes);
-	void (*close)(struct device *d); /* no queue is left */
+	int (*resize)(struct device *d, void *reply, uint32_t *reply_bytes); /* NULL: has no size */
+	int (*set)(struct device *d, const void *body, uint32_t bytes);      /* WIRE_SET; NULL: nothing to set */
+	void (*close)(struct device *d);                                     /* no queue is left */
 	/* Check what a WIRE_CONNECT asks for, before anything is mapped. */
 	int (*connect)(struct device *d, const struct wire_connect *c);
 
-	/* A queue with its ring pages mapped and its port adopted: make everything its thread needs. */
+	/* A queue with its ring pages mapped and its ports adopted: make everything its thread needs. */
 	int (*queue_open)(struct queue *q, const struct wire_connect *c);
 	void (*queue_close)(struct queue *q); /* let go of everything; nothing is in flight; idempotent */
 
@@ -47,12 +49,14 @@ struct device_class {
 	uint64_t (*idle)(struct queue *q, uint64_t now, uint64_t idle_ns);
 
 	/* any thread */
-	void (*hurry)(struct queue *q); /* a disconnect waits: cut long work short */
+	void (*hurry)(struct queue *q); /* a disconnect waits: cut long work short; NULL: there is none */
 	void (*stat)(struct device *d, uint64_t now, struct metrics_out *o);
 };
 
-extern const struct device_class block_class;
-/* NULL: no such class. */
-const struct device_class *class_find(const char *name);
+/*
+ * The class of this worker.  Each class has a worker binary of its own, of the same core: a worker that serves a
+ * guest's nics carries no image store, a disk's no packet parser, and each can be confined to the system calls it needs.
+ */
+extern const struct device_class *const worker_class;
 
 #endif

@@ -26,8 +26,8 @@ lab_guest_programs='usr/bin/xenstore-read usr/bin/xenstore-write usr/bin/xenstor
 	sbin/mke2fs sbin/e2fsck usr/bin/nbdkit sbin/nbd-client usr/bin/fio'
 
 lab_dom0_modules='xen-evtchn xen-gntdev xen-gntalloc xen-privcmd xenfs xen-blkback xen-netback brd loop nbd tun ext4 crc32c_generic
-	virtio_pci virtio_blk'
-lab_guest_modules='xen-blkfront xen-evtchn xen-gntdev xen-gntalloc xen-privcmd xenfs nbd ext4 crc32c_generic'
+	virtio_pci virtio_blk bridge'
+lab_guest_modules='xen-blkfront xen-netfront xen-evtchn xen-gntdev xen-gntalloc xen-privcmd xenfs nbd ext4 crc32c_generic'
 
 lab_die() {
 	echo "lab: $*" >&2

@@ -14,6 +14,7 @@
 #include "backend/block/blk-control.h"
 #include "backend/block/blk-front.h"
 #include "backend/block/image.h"
+#include "backend/control/spec.h"
 #include "common/span/span.h"
 
 #define BLK_MAX_SEGMENTS 256u
@@ -49,32 +50,6 @@ static int spec_target(struct blk_spec *s, const char *target, struct fault *f)
 	return 0;
 }
 
-static int get_bool(json_object *o, const char *name, bool *ret, struct fault *f)
-{
-	json_object *v;
-
-	if (!json_object_object_get_ex(o, name, &v) || !v)
-		return 0;
-	if (!json_object_is_type(v, json_type_boolean))
-		return fault_set(f, FAULT_USAGE, -EINVAL, "\"%s\" must be true or false", name);
-	*ret = json_object_get_boolean(v);
-	return 0;
-}
-
-static int get_count(json_object *o, const char *name, uint32_t min, uint32_t max, uint32_t *ret, struct fault *f)
-{
-	json_object *v;
-	int64_t n;
-
-	if (!json_object_object_get_ex(o, name, &v) || !v)
-		return 0;
-	n = json_object_is_type(v, json_type_int) ? json_object_get_int64(v) : -1;
-	if (n < (int64_t)min || n > (int64_t)max)
-		return fault_set(f, FAULT_USAGE, -EINVAL, "\"%s\" must be %u to %u", name, min, max);
-	*ret = (uint32_t)n;
-	return 0;
-}
-
 static int get_cache(json_object *o, bool *direct, struct fault *f)
 {
 	json_object *v;
@@ -99,19 +74,19 @@ static int spec_args(struct blk_spec *s, json_object *args, struct fault *f)
 		return fault_set(f, FAULT_USAGE, -EINVAL, "\"target\" is missing or no text");
 	err = spec_target(s, json_object_get_string(target), f);
 	if (err == 0)
-		err = get_bool(args, "ro", &s->readonly, f);
+		err = arg_bool(args, "ro", &s->readonly, f);
 	if (err == 0)
-		err = get_bool(args, "cdrom", &s->cdrom, f);
+		err = arg_bool(args, "cdrom", &s->cdrom, f);
 	if (err == 0)
-		err = get_bool(args, "removable", &s->removable, f);
+		err = arg_bool(args, "removable", &s->removable, f);
 	if (err == 0)
-		err = get_bool(args, "discard", &s->discard, f);
+		err = arg_bool(args, "discard", &s->discard, f);
 	if (err == 0)
 		err = get_cache(args, &s->direct, f);
 	if (err == 0)
-		err = get_count(args, "queues", 1, WIRE_MAX_QUEUES, &s->max_queues, f);
+		err = arg_count(args, "queues", 1, WIRE_MAX_QUEUES, &s->max_queues, f);
 	if (err == 0)
-		err = get_count(args, "poll_us", 0, BLK_POLL_MAX_US, &s->poll_us, f);
+		err = arg_count(args, "poll_us", 0, BLK_POLL_MAX_US, &s->poll_us, f);
 	return err;
 }
 
@@ -143,32 +118,6 @@ static int blk_spec_new(json_object *args, const struct class_options *opt, void
 		s->readonly = true;
 	*ret = s;
 	return 0;
-}
-
-static int load_count(const struct node_getter *g, const char *name, uint32_t min, uint32_t max, uint32_t *ret)
-{
-	char value[FRONT_VALUE_MAX];
-	uint32_t n;
-	int err = g->get(g->arg, name, value, sizeof(value));
-
-	if (err == -ENOENT)
-		return 0;
-	if (err == 0)
-		err = parse_str_u32(value, max, &n);
-	if (err == 0 && n < min)
-		err = -ERANGE;
-	if (err == 0)
-		*ret = n;
-	return err;
-}
-
-static int load_bool(const struct node_getter *g, const char *name, bool *ret)
-{
-	uint32_t n = *ret;
-	int err = load_count(g, name, 0, 1, &n);
-
-	*ret = n != 0;
-	return err;
 }
 
 /* Our own writing, but a person may have been at it. */
@@ -394,16 +343,6 @@ static int blk_resize_run(struct open_job *j, uint64_t size)
 
 /* ---------------------------------------------------------------- showing */
 
-static void add_string(json_object *o, const char *name, const char *s)
-{
-	json_object_object_add(o, name, s && *s ? json_object_new_string(s) : NULL);
-}
-
-static void add_number(json_object *o, const char *name, bool known, uint64_t v)
-{
-	json_object_object_add(o, name, known ? json_object_new_int64((int64_t)v) : NULL);
-}
-
 static void blk_show(const void *spec, const struct front_params *p, json_object *o)
 {
 	static const char *const abi[BLK_NR_ABIS] = {
@@ -411,28 +350,28 @@ static void blk_show(const void *spec, const struct front_params *p, json_object
 	};
 	const struct blk_spec *s = spec;
 
-	add_string(o, "target", s->target);
+	show_text(o, "target", s->target);
 	json_object_object_add(o, "ro", json_object_new_boolean(s->readonly));
 	json_object_object_add(o, "cdrom", json_object_new_boolean(s->cdrom));
 	json_object_object_add(o, "removable", json_object_new_boolean(s->removable || s->cdrom));
-	add_number(o, "size", s->opened, s->info.sectors * SECTOR_BYTES);
+	show_number(o, "size", s->opened, s->info.sectors * SECTOR_BYTES);
 	if (s->uri.kind == BLK_STORE_FILE)
-		add_string(o, "cache", s->opened ? (s->is_direct ? "direct" : "buffered") : "");
+		show_text(o, "cache", s->opened ? (s->is_direct ? "direct" : "buffered") : "");
 	else
-		add_string(o, "cache", "");
-	add_string(o, "cache_why", s->cache_why);
-	add_string(o, "engine", s->opened ? s->info.engine : "");
-	add_number(o, "queues", p != NULL, p ? p->wire.nr_queues : 0);
-	add_number(o, "max_queues", true, s->max_queues);
-	add_number(o, "ring_pages", p != NULL, p ? 1u << p->wire.order : 0);
-	add_string(o, "protocol", p && p->wire.abi < BLK_NR_ABIS ? abi[p->wire.abi] : "");
+		show_text(o, "cache", "");
+	show_text(o, "cache_why", s->cache_why);
+	show_text(o, "engine", s->opened ? s->info.engine : "");
+	show_number(o, "queues", p != NULL, p ? p->wire.nr_queues : 0);
+	show_number(o, "max_queues", true, s->max_queues);
+	show_number(o, "ring_pages", p != NULL, p ? 1u << p->wire.order : 0);
+	show_text(o, "protocol", p && p->wire.abi < BLK_NR_ABIS ? abi[p->wire.abi] : "");
 	json_object_object_add(o, "persistent",
 			       p ? json_object_new_boolean((p->wire.features & BLK_F_PERSISTENT) != 0) : NULL);
-	add_number(o, "physical_sector", s->opened, s->info.physical_sector);
+	show_number(o, "physical_sector", s->opened, s->info.physical_sector);
 	json_object_object_add(o, "discard", s->opened ? json_object_new_boolean(s->info.can_discard != 0) : NULL);
 }
 
-const struct control_class block_control_class = {
+static const struct control_class block_control_class = {
 	.name = "disk",
 	.type = "vbd",
 	.user_type = "svbd",
@@ -456,3 +395,5 @@ const struct control_class block_control_class = {
 	.resize_run = blk_resize_run,
 	.show = blk_show,
 };
+
+const struct control_class *const daemon_class = &block_control_class;

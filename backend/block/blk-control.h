@@ -7,8 +7,6 @@
 
 #include "backend/control/class.h"
 
-extern const struct control_class block_control_class;
-
 /* Disk names and virtual device numbers (xen/docs vbd-interface): pure. */
 int blk_dev_parse(const char *text, uint32_t *vdev) __must_check;
 void blk_dev_name(uint32_t vdev, char name[VDEV_NAME_MAX]);

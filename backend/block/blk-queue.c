@@ -219,7 +219,7 @@ static uint32_t respond(struct blk_queue *b)
 	b->done = NULL;
 	STAT_ADD(b->stats.responses, nr); /* counted before anybody can have seen them */
 	if (ring_back_push(&b->ring))
-		queue_notify(b->q);
+		queue_notify(b->q, 0);
 	for (; unlikely(b->sins); b->sins--)
 		queue_penalty(b->q, b->q->now);
 	return nr;
@@ -367,7 +367,7 @@ int blk_queue_open(struct queue *q, const struct wire_connect *c)
 		.can_discard = i->can_discard,
 		.can_secure = i->can_secure_discard,
 	};
-	rc = ring_back_attach(&b->ring, q->pages, (size_t)q->nr_pages * PAGE_BYTES, blk_slot_bytes(b->abi),
+	rc = ring_back_attach(&b->ring, queue_ring(q, 0), queue_ring_bytes(q), blk_slot_bytes(b->abi),
 			      blk_rsp_bytes(b->abi));
 	if (rc == 0)
 		rc = blk_table_init(&b->table, b->ring.nr_ents);

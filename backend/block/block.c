@@ -63,7 +63,7 @@ static void block_close(struct device *d)
 
 static int block_connect(struct device *d, const struct wire_connect *c)
 {
-	return c->abi < BLK_NR_ABIS && !(c->features & ~BLK_F_PERSISTENT) ? 0 : -EINVAL;
+	return c->nr_rings == 1 && c->abi < BLK_NR_ABIS && !(c->features & ~BLK_F_PERSISTENT) ? 0 : -EINVAL;
 }
 
 void blk_stats_add(struct blk_stats *to, const struct blk_stats *from)
@@ -128,8 +128,9 @@ static void block_stat(struct device *d, uint64_t now, struct metrics_out *o)
 _Static_assert(QUEUE_WOKE_EVENT == STORE_WOKE_EVENT && QUEUE_WOKE_CONTROL == STORE_WOKE_CONTROL,
 	       "a store's wait() speaks the core's bits");
 
-const struct device_class block_class = {
+static const struct device_class block_class = {
 	.name = "vbd",
+	.program = "synth-blkd-worker",
 	.open = block_open,
 	.resize = block_resize,
 	.close = block_close,
@@ -146,3 +147,5 @@ const struct device_class block_class = {
 	.hurry = blk_queue_hurry,
 	.stat = block_stat,
 };
+
+const struct device_class *const worker_class = &block_class;

@@ -78,7 +78,7 @@ static void test_linux_one_ring(void **state)
 	assert_int_equal(p.wire.nr_queues, 1);
 	assert_int_equal(p.wire.order, 0);
 	assert_int_equal(p.wire.queue[0].refs[0], 8);
-	assert_int_equal(p.remote_port[0], 5);
+	assert_int_equal(p.remote_port[0][0], 5);
 }
 
 static void test_no_protocol_is_x86_32(void **state)
@@ -109,7 +109,7 @@ static void test_freebsd_names_pages_twice(void **state)
 	assert_int_equal(parse(&t, &p, why), 0);
 	assert_int_equal(p.wire.order, 2);
 	assert_int_equal(p.wire.queue[0].refs[3], UINT32_MAX);
-	assert_int_equal(p.remote_port[0], 131071);
+	assert_int_equal(p.remote_port[0][0], 131071);
 }
 
 static void test_deprecated_pages_alone(void **state)
@@ -145,7 +145,7 @@ static void test_windows_says_one_queue_at_the_top(void **state)
 
 	assert_int_equal(parse(&t, &p, why), 0);
 	assert_int_equal(p.wire.nr_queues, 1);
-	assert_int_equal(p.remote_port[0], 5);
+	assert_int_equal(p.remote_port[0][0], 5);
 }
 
 static void test_one_queue_in_its_directory(void **state)
@@ -158,7 +158,7 @@ static void test_one_queue_in_its_directory(void **state)
 
 	assert_int_equal(parse(&t, &p, why), 0);
 	assert_int_equal(p.wire.queue[0].refs[0], 9);
-	assert_int_equal(p.remote_port[0], 6);
+	assert_int_equal(p.remote_port[0][0], 6);
 }
 
 static void test_several_queues(void **state)
@@ -177,7 +177,7 @@ static void test_several_queues(void **state)
 	assert_int_equal(parse(&t, &p, why), 0);
 	assert_int_equal(p.wire.nr_queues, 2);
 	assert_int_equal(p.wire.queue[1].refs[1], 5);
-	assert_int_equal(p.remote_port[1], 6);
+	assert_int_equal(p.remote_port[1][0], 6);
 }
 
 static void test_refusals(void **state)

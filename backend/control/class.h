@@ -42,10 +42,11 @@ struct node_getter {
 	void *arg;
 };
 
-/* Front end's published parameters: `wire` has no ports yet, they are bound by the control plane from remote_port. */
+/* Front end's published parameters: `wire` has no ports yet, they are bound by the control plane from remote_port
+ * (nr_ports of each queue). */
 struct front_params {
 	struct wire_connect wire;
-	uint32_t remote_port[WIRE_MAX_QUEUES];
+	uint32_t remote_port[WIRE_MAX_QUEUES][WIRE_MAX_RINGS];
 };
 
 #define OPEN_MAX_FDS 4u
@@ -100,11 +101,14 @@ struct control_class {
 	/* Pure: the front end's nodes -> checked parameters, or -errno and @why. */
 	int (*front)(const void *spec, const struct node_getter *g, struct front_params *ret, char why[REASON_MAX]);
 
-	/* Change the size of what the device stands on; runs on a thread, @priv as made by open_new(). */
+	/* Change the size of what the device stands on; runs on a thread, @priv as made by open_new().  NULL: has no size. */
 	int (*resize_run)(struct open_job *j, uint64_t size);
 
 	/* Members of a device in replies; @p NULL when it is not connected. */
 	void (*show)(const void *spec, const struct front_params *p, struct json_object *o);
 };
+
+/* The class of this daemon: each class has a daemon, and its workers, of its own. */
+extern const struct control_class *const daemon_class;
 
 #endif

@@ -6,6 +6,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 #include "backend/control/control.h"
+#include "backend/control/spec.h"
 #include "common/metrics/metrics.h"
 #include "common/span/span.h"
 #include "config.h"
@@ -43,18 +44,6 @@ static int get_text(struct args *a, const char *name, bool needed, const char **
 	if (**ret == '\0' || strlen(*ret) != (size_t)json_object_get_string_len(v) || strlen(*ret) > NAME_MAX_BYTES)
 		return fault_set(&a->f, FAULT_USAGE, -EINVAL, "\"%s\" must be a text of 1 to %u bytes", name,
 				 NAME_MAX_BYTES);
-	return 0;
-}
-
-static int get_bool(struct args *a, const char *name, bool *ret)
-{
-	json_object *v;
-
-	if (!json_object_object_get_ex(a->o, name, &v) || !v)
-		return 0;
-	if (!json_object_is_type(v, json_type_boolean))
-		return fault_set(&a->f, FAULT_USAGE, -EINVAL, "\"%s\" must be true or false", name);
-	*ret = json_object_get_boolean(v);
 	return 0;
 }
 
@@ -165,7 +154,7 @@ static int attach_args(struct args *a, struct attach *at)
 	if (class && strcmp(class, a->c->class->name) != 0)
 		return fault_set(&a->f, FAULT_USAGE, -EINVAL, "this daemon serves class \"%s\", not \"%s\"",
 				 a->c->class->name, quote_text(q, class));
-	err = get_bool(a, "user_frontend", &at->user_frontend);
+	err = arg_bool(a->o, "user_frontend", &at->user_frontend, &a->f);
 	if (err == 0)
 		err = get_seconds(a, "wait", &at->wait_s);
 	if (err == 0 && a->dev) {
@@ -214,7 +203,7 @@ static void cmd_detach(struct args *a)
 	int err;
 
 	fault_what(&a->f, "cannot detach %s/%s", quote_text(q, a->dom), quote_text(q2, a->dev));
-	err = get_bool(a, "force", &force);
+	err = arg_bool(a->o, "force", &force, &a->f);
 	if (err == 0)
 		err = get_seconds(a, "wait", &wait_s);
 	if (err == 0)
@@ -410,7 +399,9 @@ static void cmd_resize(struct args *a)
 	int err;
 
 	fault_what(&a->f, "cannot resize %s/%s", quote_text(q, a->dom), quote_text(q2, a->dev));
-	err = store_down(a);
+	err = a->c->class->resize_run
+		      ? store_down(a)
+		      : fault_set(&a->f, FAULT_USAGE, -EOPNOTSUPP, "a %s has no size", a->c->class->name);
 	if (err == 0 && json_object_object_get_ex(a->o, "size", &v) && v) {
 		size = json_object_is_type(v, json_type_int) ? json_object_get_int64(v) : 0;
 		if (size <= 0 || size == INT64_MAX || size % (int64_t)SECTOR_BYTES)

@@ -60,7 +60,7 @@ static void open_busy(struct device *d, struct open_job *j)
 	bool leaving = o && (o->phase == DEVICE_LEAVING || o->phase == DEVICE_LINGERING);
 
 	if (o && !leaving) {
-		fault_set(&j->fault, FAULT_BUSY, -EBUSY, "the image is attached already, as %s", o->name);
+		fault_set(&j->fault, FAULT_BUSY, -EBUSY, "it is attached already, as %s", o->name);
 		fault_next(&j->fault, "detach it there, or attach it read-only in both places");
 	} else if (now_ns() < d->retry_until_ns &&
 		   loop_add_timer(d->c->loop, RETRY_MS, open_again, d, &d->retry) == 0) {
@@ -282,13 +282,16 @@ static int bind_ports(struct device *d, const struct front_params *p, struct wir
 				 strerror(-err));
 			return err;
 		}
-		port = evtchn_bind(d->ports[i], d->domid, p->remote_port[i]);
-		if (port < 0) {
-			snprintf(d->broken, sizeof(d->broken), "cannot bind event channel %u of the front end: %s",
-				 p->remote_port[i], strerror(-port));
-			return port;
+		for (uint32_t k = 0; k < p->wire.nr_ports; k++) {
+			port = evtchn_bind(d->ports[i], d->domid, p->remote_port[i][k]);
+			if (port < 0) {
+				snprintf(d->broken, sizeof(d->broken),
+					 "cannot bind event channel %u of the front end: %s", p->remote_port[i][k],
+					 strerror(-port));
+				return port;
+			}
+			wc->queue[i].port[k] = (uint32_t)port;
 		}
-		wc->queue[i].port = (uint32_t)port;
 		fds[i] = evtchn_fd(d->ports[i]);
 	}
 	return 0;

@@ -1,22 +1,27 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The control plane: one daemon a device class.
-sbin_PROGRAMS += backend/synth-blkd
-backend_synth_blkd_SOURCES = \
+# The control plane: one daemon a device class, of the same core.
+control_sources = \
 	backend/control/main.c backend/control/control.h backend/control/class.h \
 	backend/control/ctl.c backend/control/ctl.h backend/control/cmd.c \
 	backend/control/instance.c backend/control/connect.c backend/control/layout.c \
 	backend/control/discover.c backend/control/supervise.c \
 	backend/control/domain.c backend/control/domain.h \
 	backend/control/job.c backend/control/job.h \
+	backend/control/spec.c backend/control/spec.h
+control_ldadd = backend/libcontrol-pure.la backend/libwire.la common/libsynth-common.la \
+	$(XEN_LIBS) $(XENCONTROL_LIBS) $(JSONC_LIBS) -lpthread
+
+sbin_PROGRAMS += backend/synth-blkd
+backend_synth_blkd_SOURCES = $(control_sources) \
 	backend/block/blk-control.c backend/block/blk-control.h backend/block/image.c
 backend_synth_blkd_CPPFLAGS = $(AM_CPPFLAGS) $(JSONC_CFLAGS) $(XENCONTROL_CFLAGS)
-backend_synth_blkd_LDADD = backend/libcontrol-pure.la backend/libwire.la common/libsynth-common.la \
-	$(XEN_LIBS) $(XENCONTROL_LIBS) $(JSONC_LIBS) -lpthread
+backend_synth_blkd_LDADD = $(control_ldadd)
 
 # What unit tests and fuzzers link: no system call in it.
 noinst_LTLIBRARIES += backend/libcontrol-pure.la
 backend_libcontrol_pure_la_SOURCES = \
 	backend/control/fault.c backend/control/fault.h backend/control/nodes.c backend/control/nodes.h \
+	backend/control/front-nodes.c backend/control/front-nodes.h \
 	backend/block/image-uri.c backend/block/image.h backend/block/blk-front.c backend/block/blk-front.h \
 	backend/block/blk-dev.c
 backend_libcontrol_pure_la_LIBADD = common/libsynth-pure.la

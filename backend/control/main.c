@@ -19,7 +19,6 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
-#include "backend/block/blk-control.h"
 #include "backend/control/control.h"
 #include "common/span/span.h"
 #include "config.h"
@@ -375,7 +374,7 @@ static void control_end(struct control *c)
 
 int main(int argc, char **argv)
 {
-	struct control c = { .class = &block_control_class, .started_ns = now_ns() };
+	struct control c = { .class = daemon_class, .started_ns = now_ns() };
 	struct options o = { .class = { .max_queues = default_queues(), .poll_us = DEFAULT_POLL_US },
 			     .linger_s = DEFAULT_LINGER_S };
 	int err, lock;

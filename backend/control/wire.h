@@ -16,7 +16,7 @@
 #include "common/base/base.h"
 
 #define WIRE_MAGIC    0x48545953u /* "SYTH" */
-#define WIRE_VERSION  1u
+#define WIRE_VERSION  2u
 #define WIRE_FD       3
 #define WIRE_MAX_BODY 32768u
 #define WIRE_MAX_FDS  64u
@@ -24,16 +24,18 @@
 #define WIRE_MAX_QUEUES 32u
 #define WIRE_MAX_ORDER  4u
 #define WIRE_MAX_PAGES  (1u << WIRE_MAX_ORDER)
+#define WIRE_MAX_RINGS  2u /* of one queue: a disk's has one, a nic's has tx and rx */
 
 enum wire_type {
 	WIRE_HELLO = 1, /* worker's first message, unasked: body none */
 	WIRE_OPEN,    /* class-specific body (backend/CLASS/CLASS-wire.h) + its fds; reply body: class-specific info */
-	WIRE_CONNECT, /* struct wire_connect + one event channel fd a queue (bound, ports in the body) */
+	WIRE_CONNECT, /* struct wire_connect + one event channel fd a queue (its ports bound, in the body) */
 	WIRE_DISCONNECT,     /* no body; idempotent */
 	WIRE_CLOSE,          /* forget the device; must be disconnected */
 	WIRE_STAT,           /* reply body: metrics text (common/metrics) */
 	WIRE_RESIZE,         /* look at the image's size again; reply body as OPEN's */
 	WIRE_QUIT,           /* drain everything, answer, exit */
+	WIRE_SET,            /* class-specific body: settings that change while the device lives; any time after OPEN */
 	WIRE_EV_BROKEN,      /* the front end broke the protocol, its rings are halted: body is the reason as text */
 	WIRE_EV_RESIZED,     /* the image changed size: body as OPEN's reply */
 	WIRE_REPLY = 0x8000, /* or-ed to the type of a reply */
@@ -54,10 +56,12 @@ struct wire_connect {
 	uint32_t abi;       /* class-specific: enum blk_abi */
 	uint32_t features;  /* class-specific bits the front end asked for and we offered */
 	uint32_t nr_queues; /* 1..WIRE_MAX_QUEUES */
-	uint32_t order;     /* ring pages = 1 << order, 0..WIRE_MAX_ORDER */
+	uint32_t order;     /* pages of one ring = 1 << order, 0..WIRE_MAX_ORDER */
+	uint32_t nr_rings;  /* of one queue, 1..WIRE_MAX_RINGS */
+	uint32_t nr_ports;  /* of one queue, 1..nr_rings: with fewer than rings, the last one serves the others too */
 	struct wire_queue {
-		uint32_t port; /* local port on the queue's event channel fd */
-		uint32_t refs[WIRE_MAX_PAGES];
+		uint32_t port[WIRE_MAX_RINGS]; /* local ports, all on the queue's one event channel fd */
+		uint32_t refs[WIRE_MAX_RINGS * WIRE_MAX_PAGES]; /* ring r's pages start at refs[r << order] */
 	} queue[WIRE_MAX_QUEUES];
 };
 

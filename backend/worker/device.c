@@ -45,7 +45,7 @@ int device_open(uint32_t handle, const struct wire_msg *m, void *reply, uint32_t
 		return -ENOMEM;
 	}
 	d->handle = handle;
-	d->class = worker.class;
+	d->class = worker_class;
 	d->state = DEVICE_OPEN;
 	pthread_mutex_init(&d->log_lock, NULL);
 	rc = d->class->open(d, m->body, m->hdr.bytes, m->fds, m->nr_fds, reply, reply_bytes);
@@ -74,7 +74,7 @@ static void queue_undo(struct queue *q)
 {
 	q->dev->class->queue_close(q);
 	if (q->pages)
-		(void)grant_unmap(worker.grant, q->pages, q->nr_pages);
+		(void)grant_unmap(worker.grant, q->pages, q->nr_rings * q->ring_pages);
 	q->pages = NULL;
 	evtchn_close(q->evtchn);
 	q->evtchn = NULL;
@@ -88,15 +88,17 @@ static int queue_make(struct queue *q, const struct wire_connect *c, int fd)
 	const struct wire_queue *w = &c->queue[q->index];
 	int rc;
 
-	q->port = w->port;
+	q->nr_ports = c->nr_ports;
+	memcpy(q->port, w->port, sizeof(q->port));
 	rc = evtchn_adopt(fd, &q->evtchn);
 	if (rc)
 		return rc;
 	q->control_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (q->control_fd < 0)
 		return -errno;
-	q->nr_pages = 1u << c->order;
-	rc = grant_map(worker.grant, worker.domid, w->refs, q->nr_pages, true, &q->pages);
+	q->nr_rings = c->nr_rings;
+	q->ring_pages = 1u << c->order;
+	rc = grant_map(worker.grant, worker.domid, w->refs, q->nr_rings * q->ring_pages, true, &q->pages);
 	return rc ? rc : q->dev->class->queue_open(q, c);
 }
 
@@ -153,6 +155,8 @@ static void undo_queues(struct device *d)
 static int check_connect(const struct device *d, const struct wire_connect *c, uint32_t nr_fds)
 {
 	if (c->nr_queues == 0 || c->nr_queues > WIRE_MAX_QUEUES || c->order > WIRE_MAX_ORDER || nr_fds != c->nr_queues)
+		return -EINVAL;
+	if (c->nr_rings == 0 || c->nr_rings > WIRE_MAX_RINGS || c->nr_ports == 0 || c->nr_ports > c->nr_rings)
 		return -EINVAL;
 	if (d->state != DEVICE_OPEN)
 		return -EISCONN;
@@ -212,7 +216,8 @@ void device_disconnect(struct device *d)
 		struct queue *q = &d->queues[i];
 
 		__atomic_store_n(&q->stop, true, __ATOMIC_RELAXED);
-		d->class->hurry(q);
+		if (d->class->hurry)
+			d->class->hurry(q);
 		n = write(q->control_fd, &one, sizeof(one)); /* cannot fail: nobody else writes */
 		(void)n;
 	}
@@ -225,8 +230,8 @@ static void complain(struct device *d)
 	if (now - d->drain_warned < DRAIN_WARN_NS)
 		return;
 	d->drain_warned = now;
-	log_warn("%s: still waiting for I/O in flight %u s after disconnect; its memory stays mapped until the image "
-		 "answers",
+	log_warn("%s: still waiting for I/O in flight %u s after disconnect; its memory stays mapped until it "
+		 "ends",
 		 d->name, (unsigned int)((now - d->drain_since) / 1000000000ull));
 }
 

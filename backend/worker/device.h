@@ -41,18 +41,18 @@ struct queue_stats {
 struct queue {
 	struct device *dev;
 	uint32_t index;
-	void *pages; /* the mapped ring */
-	uint32_t nr_pages;
+	void *pages; /* the mapped rings, one after the other: queue_ring() */
+	uint32_t nr_rings, ring_pages;
 	struct evtchn *evtchn;
-	uint32_t port;
-	int control_fd;        /* eventfd: look at .stop */
-	void *priv;            /* the class's */
-	uint32_t error_tokens; /* see queue_penalty() */
+	uint32_t nr_ports, port[WIRE_MAX_RINGS]; /* wire_connect.nr_ports */
+	int control_fd;                          /* eventfd: look at .stop */
+	void *priv;                              /* the class's */
+	uint32_t error_tokens;                   /* see queue_penalty() */
 	uint64_t error_ns;
 	struct queue_stats stats;
 
 	/* the thread's own */
-	bool masked;         /* an event was read and its port not unmasked yet */
+	uint32_t masked;     /* bits by port: its event was read and it is not unmasked yet */
 	bool worked;         /* requests were found since the last event */
 	uint32_t spurious;   /* in a row */
 	uint64_t unmask_at;  /* ns; 0: at once */
@@ -96,7 +96,6 @@ struct worker {
 	uint32_t domid;
 	struct grant *grant;
 	int wake_fd; /* eventfd: a queue ended, a device broke */
-	const struct device_class *class;
 	struct list devices;
 };
 extern struct worker worker;
@@ -116,9 +115,19 @@ void device_stat(struct device *d, struct metrics_out *o);
 /* A message a guest can cause. */
 void device_log_guest(struct device *d, enum log_level level, const char *fmt, ...) __printf(3, 4);
 
+static inline void *queue_ring(const struct queue *q, uint32_t ring)
+{
+	return (uint8_t *)q->pages + (size_t)ring * q->ring_pages * PAGE_BYTES;
+}
+
+static inline size_t queue_ring_bytes(const struct queue *q)
+{
+	return (size_t)q->ring_pages * PAGE_BYTES;
+}
+
 /* queue.c */
 void *queue_thread(void *arg);
-void queue_notify(struct queue *q);
+void queue_notify(struct queue *q, uint32_t ring); /* that @ring has responses */
 /* One more bad request: after a burst of them the thread pauses for each (reliability: bad-request flood). */
 void queue_penalty(struct queue *q, uint64_t now);
 /* Plain wait for classes that have none of their own: event channel, control fd, and @fd when >= 0. */

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The data plane: one process a guest.  libwire.la is what it shares with the control plane.
+# The data plane: one process a guest and class.  libwire.la is what it shares with the control plane.
 noinst_LTLIBRARIES += backend/libwire.la
 backend_libwire_la_SOURCES = backend/control/wire.c backend/control/wire.h
 
-pkglibexec_PROGRAMS += backend/synth-blkd-worker
-backend_synth_blkd_worker_SOURCES = \
-	backend/class.h backend/classes.c \
+worker_sources = \
+	backend/class.h \
 	backend/worker/main.c \
 	backend/worker/device.h backend/worker/device.c backend/worker/queue.c \
 	backend/worker/poll.h backend/worker/poll.c
+
+pkglibexec_PROGRAMS += backend/synth-blkd-worker
+backend_synth_blkd_worker_SOURCES = $(worker_sources)
 backend_synth_blkd_worker_LDFLAGS = $(AM_LDFLAGS) -export-dynamic
 backend_synth_blkd_worker_LDADD = backend/libblk.la backend/libwire.la common/libsynth-common.la $(XEN_LIBS) -lpthread
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * main.c - the data plane of one guest: synth-blkd-worker --domid N --name NAME, with the control plane on fd 3.
+ * main.c - the data plane of one guest and class: synth-blkd-worker --domid N --name NAME, with the control plane on fd 3.
  *
  * It opens its grant handle, says HELLO, and from then on opens nothing: images, sockets and event channels
  * arrive as fds (backend/control/wire.h).  This thread reads messages and starts and joins queue threads; it
@@ -141,8 +141,10 @@ static void handle_message(void)
 			device_close(d);
 	} else if (h.type == WIRE_STAT) {
 		rc = do_stat(d, body, &bytes);
-	} else if (h.type == WIRE_RESIZE) {
+	} else if (h.type == WIRE_RESIZE && d->class->resize) {
 		rc = d->class->resize(d, body, &bytes);
+	} else if (h.type == WIRE_SET && d->class->set) {
+		rc = d->class->set(d, msg.body, msg.hdr.bytes);
 	}
 	reply(h.type, h.seq, h.handle, rc, body, bytes);
 }
@@ -245,7 +247,7 @@ static int block_signals(void)
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: synth-blkd-worker --domid N --name NAME [--class CLASS]   (started by synth-blkd)\n");
+	fprintf(stderr, "usage: %s --domid N --name NAME   (the daemon starts it)\n", worker_class->program);
 	return 2;
 }
 
@@ -253,10 +255,9 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = { { "domid", required_argument, NULL, 'd' },
 						 { "name", required_argument, NULL, 'n' },
-						 { "class", required_argument, NULL, 'c' },
 						 { NULL, 0, NULL, 0 } };
 	const struct wire_hdr hello = { .type = WIRE_HELLO };
-	const char *name = NULL, *class = "vbd";
+	const char *name = NULL;
 	unsigned long domid = ULONG_MAX;
 	int opt, sigfd, rc;
 	char *end;
@@ -271,17 +272,13 @@ int main(int argc, char **argv)
 		case 'n':
 			name = optarg;
 			break;
-		case 'c':
-			class = optarg;
-			break;
 		default:
 			return usage();
 		}
 	}
-	worker.class = class_find(class);
-	if (optind != argc || !name || domid == ULONG_MAX || !worker.class)
+	if (optind != argc || !name || domid == ULONG_MAX)
 		return usage();
-	log_init("synth-blkd-worker");
+	log_init(worker_class->program);
 	worker.domid = (uint32_t)domid;
 	list_init(&worker.devices);
 	sigfd = block_signals();

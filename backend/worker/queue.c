@@ -46,10 +46,12 @@ static bool halted(const struct queue *q)
 	return __atomic_load_n(&q->dev->broken, __ATOMIC_RELAXED);
 }
 
-void queue_notify(struct queue *q)
+void queue_notify(struct queue *q, uint32_t ring)
 {
 	STAT_ADD(q->stats.events_out, 1);
-	(void)evtchn_notify(q->evtchn, q->port); /* fails when the guest is gone: it is not waiting then */
+	(void)evtchn_notify(
+		q->evtchn,
+		q->port[MIN(ring, q->nr_ports - 1)]); /* fails when the guest is gone: it is not waiting then */
 }
 
 void queue_penalty(struct queue *q, uint64_t now)
@@ -87,12 +89,20 @@ uint32_t queue_wait_fds(struct queue *q, int fd, int64_t timeout_ns)
 
 static void take_event(struct queue *q)
 {
-	int port = evtchn_next(q->evtchn);
+	uint32_t nr = 0;
 
-	if (port < 0)
+	for (; nr < q->nr_ports; nr++) {
+		int port = evtchn_next(q->evtchn);
+
+		if (port < 0)
+			break;
+		STAT_ADD(q->stats.events_in, 1);
+		for (uint32_t i = 0; i < q->nr_ports; i++)
+			if (q->port[i] == (uint32_t)port)
+				q->masked |= 1u << i;
+	}
+	if (nr == 0)
 		return;
-	STAT_ADD(q->stats.events_in, 1);
-	q->masked = true;
 	if (!q->worked && !q->dev->class->peek(q)) {
 		STAT_ADD(q->stats.events_spurious, 1);
 		if (++q->spurious > 1) {
@@ -106,9 +116,11 @@ static void take_event(struct queue *q)
 
 static void unmask(struct queue *q)
 {
-	q->masked = false;
+	for (uint32_t i = 0; i < q->nr_ports; i++)
+		if (q->masked & 1u << i)
+			(void)evtchn_unmask(q->evtchn, q->port[i]);
+	q->masked = 0;
 	q->unmask_at = 0;
-	(void)evtchn_unmask(q->evtchn, q->port);
 }
 
 /* Look for a while. True: there is something to do. */

@@ -158,7 +158,9 @@ static void open_disk(struct world *w, int fd, uint32_t flags, uint32_t poll_us)
 
 static int connect_disk(struct world *w, enum blk_abi abi, uint32_t order, uint32_t features)
 {
-	struct wire_connect c = { .abi = abi, .features = features, .nr_queues = 1, .order = order };
+	struct wire_connect c = {
+		.abi = abi, .features = features, .nr_queues = 1, .order = order, .nr_rings = 1, .nr_ports = 1
+	};
 	uint32_t pages = 1u << order;
 	int fd, port;
 
@@ -176,7 +178,7 @@ static int connect_disk(struct world *w, enum blk_abi abi, uint32_t order, uint3
 	assert_true(port > 0);
 	w->port = (uint32_t)port;
 	memcpy(c.queue[0].refs, w->ring_refs, pages * sizeof(uint32_t));
-	fd = bind_port(port, &c.queue[0].port);
+	fd = bind_port(port, &c.queue[0].port[0]);
 	port = ask(w, WIRE_CONNECT, &c, sizeof(c), &fd, 1);
 	close(fd);
 	return port;
