@@ -3,3 +3,4 @@
 include backend/control/local.mk
 include backend/worker/local.mk
 include backend/block/local.mk
+include backend/net/local.mk

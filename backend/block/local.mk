@@ -36,7 +36,7 @@ backend_synth_store_nbd_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -share
 backend_synth_store_nbd_la_LIBADD = $(LIBNBD_LIBS) -lpthread
 endif
 
-EXTRA_DIST += tests/fuzz/run.sh tests/fuzz/fuzz-blk-parse.c
+EXTRA_DIST += tests/fuzz/run.sh tests/fuzz/fuzz-blk-parse.c tests/fuzz/fuzz-net-tx.c
 if HAVE_CMOCKA
 blk_tests = backend/block/test-blk-parse backend/block/test-blk-req backend/block/test-store
 check_PROGRAMS += $(blk_tests)

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* net-mcast.h - the multicast addresses a guest wants to hear.  Pure. */
+#ifndef SYNTH_NET_MCAST_H
+#define SYNTH_NET_MCAST_H
+
+#include "backend/net/net-tx.h"
+
+#define NET_MCAST_MAX 64u
+
+struct net_mcast {
+	uint32_t nr;
+	uint8_t mac[NET_MCAST_MAX][NET_MAC_BYTES];
+};
+
+/* One more; again is no harm.  0, or -ENOSPC. */
+int net_mcast_add(struct net_mcast *m, const uint8_t mac[NET_MAC_BYTES]) __must_check;
+void net_mcast_del(struct net_mcast *m, const uint8_t mac[NET_MAC_BYTES]);
+bool net_mcast_has(const struct net_mcast *m, const uint8_t mac[NET_MAC_BYTES]);
+/* A group address that is not everybody's. */
+static inline bool net_mcast_is(const uint8_t mac[NET_MAC_BYTES])
+{
+	static const uint8_t all[NET_MAC_BYTES] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
+
+	return (mac[0] & 1) && memcmp(mac, all, NET_MAC_BYTES) != 0;
+}
+
+#endif
