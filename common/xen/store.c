@@ -5,13 +5,21 @@
  * Watches: libxenstore queues every event in memory, so store_dispatch() drains the whole queue whenever its
  * fd is readable and keeps one bit a watch.  However often a peer writes a node, a turn of the loop costs one
  * callback for it and no memory (XSA-349).
+ *
+ * When xenstored dies, libxenstore's reader thread closes its socket and says nothing: the pipe behind xs_fileno() stays open and
+ * silent.  So a connection of our own to the same socket, on which nothing is ever said, lies beside the pipe in the descriptor
+ * that users poll: its end is xenstored's.  (A guest reaches xenstored through its kernel, which does not lose it.)
  */
 #include <errno.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 #include <xenstore.h>
+#include <xenstore_lib.h>
 #include "common/base/list.h"
 #include "common/span/span.h"
 #include "common/xen/store.h"
@@ -20,6 +28,8 @@ struct store {
 	struct xs_handle *xs;
 	struct list watches, pending;
 	uint64_t next_token;
+	int poll_fd; /* epoll of xs_fileno() and .canary; -1: nobody asked yet */
+	int canary;  /* -1: none */
 };
 
 struct store_tx {
@@ -53,6 +63,7 @@ int store_open(struct store **ret)
 		return -ENOMEM;
 	list_init(&s->watches);
 	list_init(&s->pending);
+	s->poll_fd = s->canary = -1;
 	errno = 0;
 	/* Without XS_UNWATCH_FILTER, whose xs_unwatch() leaks each event it drops: mark_pending() knows no old token. */
 	s->xs = xs_open(0);
@@ -72,6 +83,10 @@ void store_close(struct store *s)
 
 	if (!s)
 		return;
+	if (s->canary >= 0)
+		close(s->canary);
+	if (s->poll_fd >= 0)
+		close(s->poll_fd);
 	xs_close(s->xs); /* takes the watches with it */
 	list_for_each_safe (w, n, &s->watches, list)
 		free(w);
@@ -274,9 +289,48 @@ void store_unwatch(struct store_watch *w)
 	free(w);
 }
 
+static int open_canary(void)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	const char *path = xs_daemon_socket();
+	int fd;
+
+	if (!path || strlen(path) >= sizeof(sa.sun_path))
+		return -1;
+	strcpy(sa.sun_path, path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd >= 0 && connect(fd, (const struct sockaddr *)&sa, sizeof(sa)) < 0) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+static int poll_also(struct store *s, int fd)
+{
+	struct epoll_event e = { .events = EPOLLIN };
+
+	return epoll_ctl(s->poll_fd, EPOLL_CTL_ADD, fd, &e);
+}
+
 int store_fd(struct store *s)
 {
-	return xs_fileno(s->xs);
+	if (s->poll_fd >= 0)
+		return s->poll_fd;
+	s->poll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (s->poll_fd < 0)
+		return xs_fileno(s->xs);
+	if (poll_also(s, xs_fileno(s->xs)) < 0) {
+		close(s->poll_fd);
+		s->poll_fd = -1;
+		return xs_fileno(s->xs);
+	}
+	s->canary = open_canary();
+	if (s->canary >= 0 && poll_also(s, s->canary) < 0) {
+		close(s->canary);
+		s->canary = -1;
+	}
+	return s->poll_fd;
 }
 
 static void mark_pending(struct store *s, const char *token)
@@ -294,12 +348,12 @@ static void mark_pending(struct store *s, const char *token)
 		}
 }
 
-/* -EPIPE when the library's reader has given up and closed its end. */
+/* -EPIPE when xenstored has gone.  Whatever the canary hears is its end: xenstored does not speak unasked. */
 static int check_alive(struct store *s)
 {
-	struct pollfd p = { .fd = xs_fileno(s->xs), .events = POLLIN };
+	struct pollfd p[2] = { { .fd = xs_fileno(s->xs), .events = POLLIN }, { .fd = s->canary, .events = POLLIN } };
 
-	if (poll(&p, 1, 0) > 0 && !(p.revents & POLLIN))
+	if (poll(p, 2, 0) > 0 && ((p[0].revents && !(p[0].revents & POLLIN)) || p[1].revents))
 		return -EPIPE;
 	return 0;
 }
