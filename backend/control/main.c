@@ -27,6 +27,8 @@
 #define DEFAULT_POLL_US  50u
 #define DEFAULT_QUEUES   4u
 #define DEFAULT_LINGER_S 30u
+#define LOCK_TRIES       20
+#define LOCK_TRY_US      50000u
 
 struct options {
 	char rundir[256], socket[300];
@@ -162,7 +164,7 @@ static int parse_options(int argc, char **argv, const struct control_class *k, s
 static int take_lock(const struct options *o, const struct control_class *k)
 {
 	char path[300], pid[32];
-	int fd, n;
+	int fd, n, tries = LOCK_TRIES;
 
 	if (mkdir(o->rundir, 0755) < 0 && errno != EEXIST) {
 		log_error("cannot make the run directory %s: %s; make it, or choose another with --rundir", o->rundir,
@@ -177,7 +179,12 @@ static int take_lock(const struct options *o, const struct control_class *k)
 			  path, strerror(-n));
 		return n;
 	}
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+	/* One that was told to stop has answered a moment before it is gone. */
+	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno == EINTR || (errno == EWOULDBLOCK && tries-- > 0)) {
+			usleep(LOCK_TRY_US);
+			continue;
+		}
 		ssize_t got = read(fd, pid, sizeof(pid) - 1);
 
 		pid[got > 0 ? got : 0] = '\0';
