@@ -124,6 +124,8 @@ int cmd_daemon(const struct opts *o, char **args, int nr)
 	} else if (!rc && !opt_has(o, OPT_QUIET) && json_object_is_type(result, json_type_object)) {
 		json_object_object_foreach(result, name, v)
 		{
+			if (json_object_is_type(v, json_type_array)) /* --json has it */
+				continue;
 			char *text = clean_text(json_object_get_string(v));
 
 			printf("%-15s %s\n", name, text);

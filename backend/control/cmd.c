@@ -423,9 +423,24 @@ static void cmd_resize(struct args *a)
 	}
 }
 
-static void cmd_status(struct args *a)
+static json_object *worker_json(const struct worker *w)
 {
 	json_object *o = json_object_new_object();
+	pid_t pid = worker_pid(w);
+
+	json_object_object_add(o, "domid", json_object_new_int64(worker_domid(w)));
+	json_object_object_add(o, "pid", pid > 0 ? json_object_new_int(pid) : NULL);
+	json_object_object_add(o, "state", json_object_new_string(worker_state_name(w)));
+	json_object_object_add(o, "up_s", json_object_new_int64((int64_t)(worker_up_ns(w) / 1000000000u)));
+	json_object_object_add(o, "crashes", json_object_new_int64(worker_crashes(w)));
+	json_object_object_add(o, "backoff_ms", json_object_new_int64((int64_t)worker_backoff(w)));
+	return o;
+}
+
+static void cmd_status(struct args *a)
+{
+	json_object *o = json_object_new_object(), *list = json_object_new_array();
+	const struct worker *w;
 	const struct device *d;
 	int64_t devices = 0;
 
@@ -435,6 +450,9 @@ static void cmd_status(struct args *a)
 	json_object_object_add(o, "pid", json_object_new_int(getpid()));
 	json_object_object_add(o, "devices", json_object_new_int64(devices));
 	json_object_object_add(o, "workers", json_object_new_int64(workers_left(a->c)));
+	for (w = worker_next(a->c, NULL); w; w = worker_next(a->c, w))
+		json_object_array_add(list, worker_json(w));
+	json_object_object_add(o, "worker_list", list);
 	json_object_object_add(o, "uptime_s",
 			       json_object_new_int64((int64_t)((now_ns() - a->c->started_ns) / 1000000000u)));
 	json_object_object_add(o, "xenstore", json_object_new_string(a->c->store_lost ? "lost" : "connected"));

@@ -97,6 +97,10 @@ void workers_reap(struct control *c); /* SIGCHLD */
 void workers_quit(struct control *c);
 uint32_t workers_left(const struct control *c);
 void workers_free(struct control *c);
+/* The one after @w (NULL: the first), or NULL. */
+const struct worker *worker_next(const struct control *c, const struct worker *w);
+const char *worker_state_name(const struct worker *w);
+uint64_t worker_up_ns(const struct worker *w); /* since its process was started; 0: none */
 
 /* ---------------------------------------------------------------- devices */
 
@@ -130,7 +134,7 @@ struct device {
 	bool user_frontend;
 	bool name_chosen; /* by us: another will do if it is taken */
 	struct path front, back, mirror;
-	uint64_t attached_ns;
+	uint64_t attached_ns, phase_ns; /* since when; and in this phase and state */
 
 	enum device_phase phase;
 	enum back_state state;

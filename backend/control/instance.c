@@ -73,7 +73,7 @@ struct device *device_new(struct control *c, uint32_t domid, uint32_t vdev, bool
 	d->user_frontend = user_frontend;
 	d->state = BACK_INITWAIT;
 	d->steps = LOOKS_BURST;
-	d->steps_ns = d->attached_ns = now_ns();
+	d->steps_ns = d->attached_ns = d->phase_ns = now_ns();
 	list_init(&d->posted);
 	list_init(&d->waits);
 	device_name_it(d, "");
@@ -253,6 +253,8 @@ void device_event(struct device *d, enum back_event ev)
 	if (d->phase != DEVICE_LIVE)
 		return;
 	s = back_step(d->state, ev);
+	if (s.next != d->state)
+		d->phase_ns = now_ns();
 	d->state = s.next;
 	if (s.next != old || s.todo)
 		log_debug("%s: %s: %s -> %s", d->name, back_event_name(ev), back_state_name(old),
@@ -461,6 +463,7 @@ void device_attach_opened(struct device *d, int err, const struct fault *f)
 	}
 	d->committed = true;
 	d->phase = DEVICE_LIVE;
+	d->phase_ns = now_ns();
 	d->state = BACK_INITWAIT;
 	err = watch(d);
 	if (err < 0) {
@@ -587,6 +590,7 @@ static void device_leave(struct device *d)
 	bool known = d->opening == OPEN_DONE || d->opening == OPEN_WORKER;
 
 	d->phase = DEVICE_LEAVING;
+	d->phase_ns = now_ns();
 	device_open_cancel(d);
 	worker_forget(d->worker, d, 0);
 	d->opening = OPEN_NONE;
@@ -621,6 +625,7 @@ static void device_left(struct device *d)
 		if (d->phase == DEVICE_LINGERING)
 			return;
 		d->phase = DEVICE_LINGERING;
+		d->phase_ns = now_ns();
 		/* the image is free and the guest has let go: who waits need not wait for the nodes */
 		device_waits_done(d, WAIT_DETACHED, NULL);
 		if (loop_add_timer(d->c->loop, d->c->linger_s * 1000ull, linger_over, d, &d->linger) == 0)
@@ -704,5 +709,6 @@ json_object *device_json(struct device *d)
 	json_object_object_add(o, "frontend", json_object_new_string(d->front.s));
 	json_object_object_add(o, "attached_s",
 			       json_object_new_int64((int64_t)((now_ns() - d->attached_ns) / 1000000000u)));
+	json_object_object_add(o, "phase_s", json_object_new_int64((int64_t)((now_ns() - d->phase_ns) / 1000000000u)));
 	return o;
 }

@@ -611,6 +611,28 @@ uint32_t workers_left(const struct control *c)
 	return n;
 }
 
+const struct worker *worker_next(const struct control *c, const struct worker *w)
+{
+	const struct list *e = w ? w->link.next : c->workers.next;
+
+	return e == &c->workers ? NULL : list_entry(e, const struct worker, link);
+}
+
+const char *worker_state_name(const struct worker *w)
+{
+	static const char *const names[] = {
+		[WORKER_IDLE] = "idle",   [WORKER_BACKOFF] = "backoff",   [WORKER_STARTING] = "starting",
+		[WORKER_READY] = "ready", [WORKER_QUITTING] = "quitting",
+	};
+
+	return names[w->state];
+}
+
+uint64_t worker_up_ns(const struct worker *w)
+{
+	return w->pid > 0 ? now_ns() - w->started_ns : 0;
+}
+
 /* At the very end: whoever still lives drains at the end of file. */
 void workers_free(struct control *c)
 {
