@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# toolstack/: synthctl, the command line.  spec.c is pure; the rest is one file a group of commands.
+# toolstack/: synthctl, the command line.  spec.c is pure, and cmd-doctor-{parse,report,judge}.c; the rest is one file a group of commands.
 bin_PROGRAMS += toolstack/synthctl
 
 toolstack_synthctl_SOURCES = \
 	toolstack/synthctl.h toolstack/synthctl.c \
 	toolstack/spec.h toolstack/spec.c \
 	toolstack/client.c toolstack/output.c \
-	toolstack/cmd-attach.c toolstack/cmd-list.c toolstack/cmd-stat.c
+	toolstack/cmd-attach.c toolstack/cmd-list.c toolstack/cmd-stat.c \
+	toolstack/cmd-doctor.h toolstack/cmd-doctor.c toolstack/cmd-doctor-parse.c toolstack/cmd-doctor-report.c \
+	toolstack/cmd-doctor-judge.c toolstack/cmd-doctor-store.c toolstack/cmd-doctor-daemon.c toolstack/cmd-doctor-host.c
 toolstack_synthctl_CPPFLAGS = $(AM_CPPFLAGS) $(JSONC_CFLAGS) $(SMARTCOLS_CFLAGS)
-toolstack_synthctl_LDADD = common/libsynth-pure.la $(JSONC_LIBS) $(SMARTCOLS_LIBS) -lm
+# The doctor reads xenstore itself; of libsynth-common only store and paths are taken.
+toolstack_synthctl_LDADD = common/libsynth-common.la $(XENSTORE_LIBS) $(JSONC_LIBS) $(SMARTCOLS_LIBS) -lm -lpthread
 
 # The completion script is installed where bash looks for it, and is inside the program for `synthctl completion bash`.
 bashcompletiondir = $(datadir)/bash-completion/completions
@@ -23,9 +26,13 @@ CLEANFILES += toolstack/completion-bash.h
 pods += toolstack/synthctl.1.pod
 
 if HAVE_CMOCKA
-check_PROGRAMS += toolstack/test-spec
-TESTS += toolstack/test-spec
+check_PROGRAMS += toolstack/test-spec toolstack/test-doctor
+TESTS += toolstack/test-spec toolstack/test-doctor
 endif
+toolstack_test_doctor_SOURCES = toolstack/test-doctor.c toolstack/cmd-doctor.h toolstack/cmd-doctor-parse.c \
+	toolstack/cmd-doctor-report.c toolstack/cmd-doctor-judge.c
+toolstack_test_doctor_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS) $(JSONC_CFLAGS)
+toolstack_test_doctor_LDADD = common/libsynth-common.la $(XENSTORE_LIBS) $(CMOCKA_LIBS)
 toolstack_test_spec_SOURCES = toolstack/test-spec.c toolstack/spec.c
 toolstack_test_spec_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 toolstack_test_spec_LDADD = common/libsynth-pure.la $(CMOCKA_LIBS)

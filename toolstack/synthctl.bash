@@ -11,7 +11,7 @@ _synthctl_domains()
 _synthctl()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} cmd='' i words='' nr=0
-	local commands='attach detach list show stat resize daemon completion version help block-attach block-list block-detach'
+	local commands='attach detach list show stat resize doctor daemon completion version help block-attach block-list block-detach'
 	local common='--help --version --socket --timeout --json --quiet'
 
 	COMPREPLY=()

@@ -89,6 +89,7 @@ static const struct command commands[] = {
 	  OPT_BIT(OPT_INTERVAL) | OPT_BIT(OPT_COUNT) | OPT_BIT(OPT_NOHEADINGS) | OPT_BIT(OPT_BYTES), cmd_stat },
 	{ "resize", NULL, "DOM/DEV [SIZE]", "tell the guest a new size; with SIZE, change the image first", 1, 2, 0,
 	  cmd_resize },
+	{ "doctor", NULL, "", "look for what is wrong, and tell what to do; changes nothing", 0, 0, 0, cmd_doctor },
 	{ "daemon", NULL, "status|stop", "the daemon itself", 1, 1, 0, cmd_daemon },
 	{ "completion", NULL, "bash", "print the shell's completion script", 1, 1, 0, cmd_completion },
 	{ "version", NULL, "", "show the version", 0, 0, 0, cmd_version },

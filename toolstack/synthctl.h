@@ -120,6 +120,7 @@ int cmd_list(const struct opts *o, char **args, int nr);
 int cmd_show(const struct opts *o, char **args, int nr);
 int cmd_stat(const struct opts *o, char **args, int nr);
 int cmd_resize(const struct opts *o, char **args, int nr);
+int cmd_doctor(const struct opts *o, char **args, int nr);
 int cmd_daemon(const struct opts *o, char **args, int nr);
 int cmd_block_attach(const struct opts *o, char **args, int nr);
 int cmd_block_detach(const struct opts *o, char **args, int nr);

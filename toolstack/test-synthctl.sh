@@ -143,7 +143,7 @@ says 'Ctrl-C in detach, device gone' 'is gone' err
 for args in '' 'nonsense' 'attach' 'attach nic web1 x' 'attach disk web1' 'attach disk a b c' 'detach web1' 'detach /xvda' 'show' 'list --ro' \
 	'list --nonsense' 'attach disk web1 x --queues 0' 'attach disk web1 x --queues 33' 'attach disk web1 x --queues 2x' \
 	'attach disk web1 x --wait -1' 'attach disk web1 x --wait nan' 'attach disk web1 x --cache none' 'resize web1/xvda 1' 'resize web1/xvda -5G' \
-	'daemon sing' 'stat -i 0' 'completion fish' 'list -o' 'help nonsense'; do
+	'daemon sing' 'doctor web1' 'doctor --force' 'stat -i 0' 'completion fish' 'list -o' 'help nonsense'; do
 	# shellcheck disable=SC2086
 	expect 2 'synthctl: ' "usage: $args" "$synthctl" $args
 done

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# synthctl doctor on what looks like a real dom0: the kernel's files are a tree of ours ($SYNTH_SYSROOT), xenstore and daemon are real.
+. "${SYNTH_SRCDIR:-.}/tests/lib/world.sh"
+. "$SYNTH_SRCDIR/tests/toolstack/doctor.sh"
+world_start
+V=51712
+B=/local/domain/0/backend/vbd
+export SYNTH_SYSROOT=$W/root
+# from here on the doctor is not told of hostxen
+ctl() { timeout 40 env -u HOSTXEN_DIR XENSTORED_PATH="$HOSTXEN_DIR/xenstored/socket" synthctl "$@"; }
+# advice is for dom0's root; here its files are elsewhere
+advice_here() { advice "$1" | sed -e "s# /sys/# $SYNTH_SYSROOT/sys/#g" -e "s#>/sys/#>$SYNTH_SYSROOT/sys/#g"; }
+finding() { ctl doctor --json | jq -r --arg c "$1" '[.findings[] | select(.check == $c) | .level] | unique | join(" ")'; }
+put() { mkdir -p "$SYNTH_SYSROOT/$(dirname "$1")" && printf '%s\n' "$2" >"$SYNTH_SYSROOT/$1"; } # FILE TEXT
+
+is 'no Xen: that is found, and no more' "$(problems)" 'error xen null'
+is 'no Xen: exit status' "$(ctl doctor -q >/dev/null; echo $?)" 1
+put sys/hypervisor/type xen
+put sys/hypervisor/version/major 4
+put sys/hypervisor/version/minor 17
+put sys/hypervisor/version/extra .7
+put proc/xen/capabilities control_d
+for f in dev/xen/evtchn dev/xen/gntdev dev/xen/privcmd dev/xen/xenbus; do put $f ''; done
+put sys/module/xen_gntdev/parameters/limit 65536
+put sys/module/xen_blkback/uevent ''
+script=$(ctl doctor --json | jq -r '.findings[] | select(.check == "script") | .subject')
+sick 'hotplug script not installed' "warning script $script"
+put "$script" '#!/bin/sh'
+sick 'hotplug script not executable' "warning script $script"
+cure 'hotplug script not executable' script
+check 'a dom0 as it should be: exit status 0' ctl doctor
+is 'a dom0 as it should be: nothing is wrong' "$(problems)" ''
+like 'which Xen' "$(ctl doctor)" 'Xen 4\.17\.7, and this is dom0'
+like "the kernel's back end may be loaded" "$(ctl doctor)" 'ok +kernel-back-end: xen_blkback: loaded'
+like 'gntdev' "$(ctl doctor)" 'gntdev maps up to 65536 pages a call; 0 pages of guests are mapped'
+
+env -u SYNTH_SYSROOT HOSTXEN_DIR="$HOSTXEN_DIR" synthctl attach disk sinner "$(image a.img 8M)=xvda" >/dev/null
+is 'a device: nothing is wrong' "$(problems)" ''
+named=$(dom0 xenstore-read $B/1/$V/script)
+rm "$SYNTH_SYSROOT$script"
+sick 'the script that a device names is not there' "error script $named"
+put "$script" '#!/bin/sh'
+chmod 755 "$SYNTH_SYSROOT$script"
+dom0 xenstore-write $B/1/$V/script /elsewhere/block-synth
+sick 'a device names another script' 'error script /elsewhere/block-synth'
+dom0 xenstore-write $B/1/$V/script "$named"
+
+# the kernel takes a device
+bus=$SYNTH_SYSROOT/sys/bus/xen-backend
+mkdir -p "$bus/devices/vbd-1-$V" "$bus/devices/vbd-2-$V" "$bus/devices/vif-1-0" "$bus/drivers/vbd" "$bus/devices/console-0"
+ln -s ../../drivers/vbd "$bus/devices/vbd-2-$V/driver"
+sick 'the kernel knows our device' 'warning kernel-claim sinner/xvda'
+ln -s ../../drivers/vbd "$bus/devices/vbd-1-$V/driver"
+sick 'the kernel took our device' 'error kernel-claim sinner/xvda'
+commands=$(advice_here kernel-claim)
+like 'the kernel took our device: how to unbind it' "$commands" "^echo vbd-1-$V >.*/sys/bus/xen-backend/drivers/vbd/unbind"
+eval "$commands"
+is 'the kernel took our device: as is advised' "$(cat "$bus/drivers/vbd/unbind")" vbd-1-$V
+is 'the kernel took our device: and it is gone' "$(problems)" ''
+
+# modules
+for pair in evtchn:error gntdev:error privcmd:warning; do
+	name=${pair%:*}
+	rm "$SYNTH_SYSROOT/dev/xen/$name"
+	sick "no /dev/xen/$name" "${pair#*:} kernel-device /dev/xen/$name"
+	is "no /dev/xen/$name: how to get it" "$(advice kernel-device /dev/xen/$name)" "modprobe xen-$name"
+	put dev/xen/$name ''
+done
+rm "$SYNTH_SYSROOT/dev/xen/xenbus"
+is 'no /dev/xen/xenbus: xenstored has a socket' "$(problems)" ''
+put proc/xen/xenbus ''
+is 'an old /proc/xen/xenbus will do' "$(finding kernel-device)" ok
+put sys/module/xen_gntdev/parameters/limit 16
+sick 'gntdev maps too little' 'error grants null'
+eval "$(advice_here grants)"
+is 'gntdev maps too little: as is advised' "$(problems)" ''
+put sys/module/xen_gntdev/parameters/limit 'a lot'
+is 'a limit that is no number: not seen' "$(problems) $(finding grants)" ' n/a'
+rm -r "$SYNTH_SYSROOT/proc/xen"
+put sys/hypervisor/uuid 00000000-0000-0000-0000-000000000000
+sick 'xenfs is not mounted' 'warning xenfs null'
+like 'xenfs is not mounted: how' "$(advice xenfs)" 'mount -t xenfs'
+put sys/hypervisor/uuid 01234567-0000-0000-0000-000000000000
+like 'not dom0' "$(ctl doctor)" 'note +xen: .*not dom0'
+unset SYNTH_SYSROOT
+ctl() { timeout 40 synthctl "$@"; }
+world_end

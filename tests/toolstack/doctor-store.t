@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# synthctl doctor when xenstored hangs, and when it is dead.
+. "${SYNTH_SRCDIR:-.}/tests/lib/world.sh"
+. "$SYNTH_SRCDIR/tests/toolstack/doctor.sh"
+world_start
+attach sinner "$(image a.img 8M)" xvda >/dev/null
+xenstored=
+for pid in $(grep -lzFx "HOSTXEN_DIR=$HOSTXEN_DIR" /proc/[0-9]*/environ 2>/dev/null | grep -oE '[0-9]+'); do
+	[ "$(cat "/proc/$pid/comm" 2>/dev/null)" != xenstored ] || xenstored=$pid
+done
+[ -n "$xenstored" ] || bail 'which process is xenstored?'
+
+kill -STOP "$xenstored"
+is 'xenstored hangs: exactly this is found' "$(problems --timeout 1)" 'error xenstore null'
+like 'xenstored hangs: in words' "$(ctl doctor --timeout 1)" 'xenstored does not answer within 1 s'
+is 'xenstored hangs: what needs it says so' "$(ctl doctor --timeout 1 --json | jq -r '[.findings[] | select(.what == "xenstore cannot be asked") | .check] | join(" ")')" \
+	'domain quota devices'
+kill -CONT "$xenstored"
+is 'xenstored goes on: nothing is wrong' "$(problems)" ''
+
+kill -KILL "$xenstored"
+both=$'error xenstore null\nerror daemon-xenstore synth-blkd'
+check 'xenstored dead: it and the lost connection are found' within 10 eval '[ "$(problems)" = "$both" ]'
+is 'xenstored dead: exit status' "$(ctl doctor >/dev/null; echo $?)" 1
+like 'xenstored dead: in words' "$(ctl doctor)" 'xenstore cannot be reached'
+lost='error daemon-xenstore synth-blkd'
+(eval "$(advice xenstore)") >"$W/cure.out" 2>&1
+is 'xenstored dead: as is advised, a new world is started' "$(problems)" "$lost"
+cure 'connection lost' daemon-xenstore
+adopt_daemon
+world_end
