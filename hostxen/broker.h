@@ -67,6 +67,7 @@ void broker_stop(void);            /* leave the loop */
 struct domain *domain_find(uint32_t domid);
 extern struct domain *domains;
 int domain_create(uint32_t domid, const char *name, struct domain **ret);
+void domain_shutdown(struct domain *d, uint32_t reason); /* SHUTDOWN_* */
 void domain_destroy(struct domain *d);
 void world_sweep(void); /* frees what waited for its last user */
 bool world_busy(void);  /* something waits */

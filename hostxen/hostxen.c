@@ -292,13 +292,16 @@ static struct xs_handle *store_open(void)
 	return xs_open(0);
 }
 
-static int home_make(uint32_t domid, const char *name, uint32_t xs_port)
+static int home_make(uint32_t domid, const char *name, const char *its_uuid, uint32_t xs_port)
 {
 	char uuid[40];
 	struct home h = { .xs = store_open(), .domid = domid };
 	if (!h.xs)
 		return complain("xenstored does not answer");
-	make_uuid(uuid);
+	if (its_uuid)
+		snprintf(uuid, sizeof(uuid), "%s", its_uuid);
+	else
+		make_uuid(uuid);
 	snprintf(h.dom, sizeof(h.dom), "/local/domain/%u", domid);
 	snprintf(h.vm, sizeof(h.vm), "/vm/%s", uuid);
 	snprintf(h.xl, sizeof(h.xl), "/libxl/%u", domid);
@@ -337,7 +340,7 @@ static void home_remove(uint32_t domid)
 
 /* --- create and destroy ------------------------------------------------------------------------ */
 
-static int create(uint32_t domid, const char *name, bool quiet_if_there)
+static int create(uint32_t domid, const char *name, const char *uuid, bool quiet_if_there)
 {
 	struct hx_req q = { .op = HX_CREATE, .arg = { domid } };
 	struct hx_rsp r;
@@ -354,7 +357,7 @@ static int create(uint32_t domid, const char *name, bool quiet_if_there)
 		return complain("domain %u exists already", domid);
 	if (err)
 		return complain("cannot create domain %u: %s", domid, strerror(-err));
-	if (home_make(domid, name, r.value[0])) {
+	if (home_make(domid, name, uuid, r.value[0])) {
 		(void)call(&(struct hx_req){ .op = HX_DESTROY, .arg = { domid } }, &r);
 		home_remove(domid);
 		return 1;
@@ -365,13 +368,18 @@ static int create(uint32_t domid, const char *name, bool quiet_if_there)
 
 static int cmd_create(int argc, char **argv)
 {
-	static const struct option opts[] = { { "name", required_argument, NULL, 'n' }, { 0 } };
-	const char *name = NULL;
+	static const struct option opts[] = { { "name", required_argument, NULL, 'n' },
+					      { "uuid", required_argument, NULL, 'u' },
+					      { 0 } };
+	const char *name = NULL, *uuid = NULL;
 	uint32_t domid;
-	for (int c; (c = getopt_long(argc, argv, "n:", opts, NULL)) != -1;) {
-		if (c != 'n')
+	for (int c; (c = getopt_long(argc, argv, "n:u:", opts, NULL)) != -1;) {
+		if (c == 'n')
+			name = optarg;
+		else if (c == 'u' && strlen(optarg) == 36 && strspn(optarg, "0123456789abcdef-") == 36)
+			uuid = optarg;
+		else
 			return 2;
-		name = optarg;
 	}
 	if (optind + 1 != argc) {
 		complain("create wants one domain number");
@@ -379,7 +387,7 @@ static int cmd_create(int argc, char **argv)
 	}
 	if (parse_domid(argv[optind], &domid))
 		return 2;
-	return need_world() || create(domid, name, false);
+	return need_world() || create(domid, name, uuid, false);
 }
 
 static int cmd_destroy(int argc, char **argv)
@@ -411,6 +419,31 @@ static int cmd_destroy(int argc, char **argv)
 	return 0;
 }
 
+static int cmd_shutdown(int argc, char **argv)
+{
+	static const char *const reasons[] = { "poweroff", "reboot", "suspend", "crash" }; /* as SHUTDOWN_* count */
+	struct hx_rsp r;
+	uint32_t domid, reason = 0;
+	if (argc != 3) {
+		complain("shutdown wants a domain number and a reason");
+		return 2;
+	}
+	while (reason < 4 && strcmp(argv[2], reasons[reason]))
+		reason++;
+	if (reason == 4) {
+		complain("the reason is poweroff, reboot, suspend or crash");
+		return 2;
+	}
+	if (parse_domid(argv[1], &domid))
+		return 2;
+	if (need_world())
+		return 1;
+	int err = call(&(struct hx_req){ .op = HX_SHUTDOWN, .arg = { domid, reason } }, &r);
+	return err ? complain("cannot shut domain %u down: %s", domid,
+			      err == -ESRCH ? "no such domain" : strerror(-err))
+		   : 0;
+}
+
 /* --- list -------------------------------------------------------------------------------------- */
 
 static int cmd_list(int argc, char **argv)
@@ -428,6 +461,10 @@ static int cmd_list(int argc, char **argv)
 		if (!atomic_load(&world->dom[i].gen) || info(i, &r))
 			continue;
 		const char *state = r.value[1] & 1 ? "dying" : r.value[1] & 2 ? "running" : "building";
+		if (!(r.value[1] & 1) && atomic_load(&world->dom[i].flags) & HX_DOM_SHUTDOWN)
+			state = "shutdown";
+		else if (!(r.value[1] & 1) && atomic_load(&world->dom[i].paused))
+			state = "paused";
 		if (json)
 			printf("%s{\"domid\":%u,\"name\":\"%s\",\"state\":\"%s\",\"handles\":%u,\"ports\":%u,"
 			       "\"grants\":%u}",
@@ -481,7 +518,7 @@ static int ready_domain(uint32_t domid, const char *name)
 	struct hx_rsp r;
 	int err = info(domid, &r);
 	if (err == -ESRCH && domid) {
-		if (create(domid, name, true))
+		if (create(domid, name, NULL, true))
 			return 1;
 		err = info(domid, &r);
 	}
@@ -692,7 +729,9 @@ static const struct {
 	{ "start", cmd_start, "start                            start a world (broker and xenstored) in HOSTXEN_DIR" },
 	{ "run", cmd_run,
 	  "run [-d DOMID] [--name NAME] -- CMD...   become CMD in a domain (default 0), created if need be" },
-	{ "create", cmd_create, "create DOMID [--name NAME]       create a domain with its xenstore home" },
+	{ "create", cmd_create, "create DOMID [--name NAME] [--uuid UUID]  create a domain with its xenstore home" },
+	{ "shutdown", cmd_shutdown,
+	  "shutdown DOMID poweroff|reboot|suspend|crash  as the guest: it is down, and still there" },
 	{ "destroy", cmd_destroy,
 	  "destroy DOMID [--kill]           end a domain, as \"xl destroy\"; --kill its processes too" },
 	{ "list", cmd_list, "list [--json]                    show the domains" },

@@ -266,6 +266,17 @@ static int op_destroy(struct conn *c, const struct hx_req *q, int fd, struct ans
 	return 0;
 }
 
+static int op_shutdown(struct conn *c, const struct hx_req *q, int fd, struct answer *a)
+{
+	struct domain *d = domain_find(q->arg[0]);
+	if (!d)
+		return -ESRCH;
+	if (!q->arg[0])
+		return -EINVAL;
+	domain_shutdown(d, q->arg[1]);
+	return 0;
+}
+
 static int op_dom_info(struct conn *c, const struct hx_req *q, int fd, struct answer *a)
 {
 	struct domain *d = domain_find(q->arg[0]);
@@ -324,6 +335,7 @@ static const struct {
 	[HX_HANDLE_CLOSED] = { op_handle_closed, 0 },
 	[HX_CREATE] = { op_create, NEED_TOOL },
 	[HX_DESTROY] = { op_destroy, NEED_TOOL },
+	[HX_SHUTDOWN] = { op_shutdown, NEED_TOOL },
 	[HX_DOM_INFO] = { op_dom_info, NEED_TOOL },
 	[HX_DOM_DONE] = { op_dom_done, NEED_TOOL },
 	[HX_STOP] = { op_stop, NEED_TOOL },

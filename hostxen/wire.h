@@ -35,6 +35,7 @@ enum hx_op {
 
 	HX_CREATE,   /* arg0 domid, name -> value0 xenstore port, value1 gen */
 	HX_DESTROY,  /* arg0 domid, arg1: 1 also kill the domain's processes */
+	HX_SHUTDOWN, /* arg0 domid, arg1 reason: the domain has shut down and is still there */
 	HX_DOM_INFO, /* arg0 domid -> value0 gen, value1 flags, value2 handles, value3 ports, value4 grants, name */
 	HX_DOM_DONE, /* arg0 domid: its xenstore home is complete */
 	HX_STOP,     /* no answer but end of file, when all is gone */

@@ -506,6 +506,7 @@ static void domain_free(struct domain *d)
 	*p = d->next;
 	atomic_store(&world->dom[d->domid].gen, 0);
 	atomic_store(&world->dom[d->domid].flags, 0);
+	atomic_store(&world->dom[d->domid].paused, 0);
 	munmap(d->shm, sizeof(*d->shm));
 	close(d->memfd);
 	free(d);
@@ -548,6 +549,12 @@ int domain_create(uint32_t domid, const char *name, struct domain **ret)
 	}
 	*ret = d;
 	return 0;
+}
+
+void domain_shutdown(struct domain *d, uint32_t reason)
+{
+	atomic_fetch_or(&world->dom[d->domid].flags, HX_DOM_SHUTDOWN | (reason & 0xff) << 8);
+	virq_raise(HX_VIRQ_DOM_EXC);
 }
 
 void domain_destroy(struct domain *d)

@@ -85,7 +85,9 @@ struct hx_dom {
 };
 
 /* hx_world.dom[].flags */
-#define HX_DOM_DYING 1U
+#define HX_DOM_DYING         1U
+#define HX_DOM_SHUTDOWN      2U
+#define HX_DOM_REASON(flags) ((flags) >> 8 & 0xff) /* of a shutdown: SHUTDOWN_* of xen/sched.h */
 
 struct hx_hazard {
 	_Alignas(64) _Atomic uint32_t ref[HX_HAZARDS]; /* hx_hazard_of() or 0 */
@@ -100,6 +102,7 @@ struct hx_world {
 	struct {
 		_Atomic uint32_t gen; /* 0: no such domain */
 		_Atomic uint32_t flags;
+		_Atomic uint32_t paused; /* by the toolstack, so many times; nothing here stops a domain's processes */
 	} dom[HX_DOMIDS];
 	struct hx_hazard hazard[HX_THREADS];
 };

@@ -73,13 +73,13 @@ EXPORT int xendevicemodel_restrict(xendevicemodel_handle *dmod, domid_t domid)
 /* --- domains ------------------------------------------------------------------ */
 
 /* The first living (or dying) domain at or above @domid; -1: none. */
-static int next_domain(uint32_t domid, bool *dying)
+static int next_domain(uint32_t domid, uint32_t *flags)
 {
 	struct hx_world *w = hx_self.world;
 	for (uint32_t n = atomic_load(&w->top_dom); domid < n; domid++) {
 		if (!atomic_load(&w->dom[domid].gen))
 			continue;
-		*dying = atomic_load(&w->dom[domid].flags) & HX_DOM_DYING;
+		*flags = atomic_load(&w->dom[domid].flags);
 		return (int)domid;
 	}
 	return -1;
@@ -88,27 +88,37 @@ static int next_domain(uint32_t domid, bool *dying)
 EXPORT int xc_domain_getinfo(xc_interface *xch, uint32_t first_domid, unsigned int max_doms, xc_dominfo_t *info)
 {
 	unsigned n = 0;
-	bool dying;
+	uint32_t flags;
 	int id;
 	if (atomic_load(&hx_self.world->dead)) {
 		errno = ENODEV;
 		return -1;
 	}
-	for (; n < max_doms && (id = next_domain(first_domid, &dying)) >= 0; first_domid = (uint32_t)id + 1) {
+	for (; n < max_doms && (id = next_domain(first_domid, &flags)) >= 0; first_domid = (uint32_t)id + 1) {
 		memset(&info[n], 0, sizeof(info[n]));
 		info[n].domid = (uint32_t)id;
-		info[n].dying = dying;
-		info[n].running = !dying;
+		info[n].dying = (flags & HX_DOM_DYING) != 0;
+		info[n].shutdown = (flags & HX_DOM_SHUTDOWN) != 0;
+		info[n].shutdown_reason = HX_DOM_REASON(flags);
+		info[n].paused = atomic_load(&hx_self.world->dom[id].paused) > 0;
+		info[n].running = !(flags & (HX_DOM_DYING | HX_DOM_SHUTDOWN)) && !info[n].paused;
 		info[n++].nr_online_vcpus = 1;
 	}
 	return (int)n;
 }
 
-static void fill(xc_domaininfo_t *info, int id, bool dying)
+static void fill(xc_domaininfo_t *info, int id, uint32_t flags)
 {
+	bool paused = atomic_load(&hx_self.world->dom[id].paused) > 0;
 	memset(info, 0, sizeof(*info));
 	info->domain = (domid_t)id;
-	info->flags = dying ? XEN_DOMINF_dying : XEN_DOMINF_running;
+	info->flags = flags & HX_DOM_DYING ? XEN_DOMINF_dying : 0;
+	if (flags & HX_DOM_SHUTDOWN)
+		info->flags |= XEN_DOMINF_shutdown | HX_DOM_REASON(flags) << XEN_DOMINF_shutdownshift;
+	if (paused)
+		info->flags |= XEN_DOMINF_paused;
+	else if (!info->flags)
+		info->flags = XEN_DOMINF_running;
 	info->nr_online_vcpus = 1;
 }
 
@@ -116,14 +126,14 @@ EXPORT int xc_domain_getinfolist(xc_interface *xch, uint32_t first_domain, unsig
 				 xc_domaininfo_t *info)
 {
 	unsigned n = 0;
-	bool dying;
+	uint32_t flags;
 	int id;
 	if (atomic_load(&hx_self.world->dead)) {
 		errno = ENODEV;
 		return -1;
 	}
-	for (; n < max_domains && (id = next_domain(first_domain, &dying)) >= 0; first_domain = (uint32_t)id + 1)
-		fill(&info[n++], id, dying);
+	for (; n < max_domains && (id = next_domain(first_domain, &flags)) >= 0; first_domain = (uint32_t)id + 1)
+		fill(&info[n++], id, flags);
 	return (int)n;
 }
 
@@ -131,14 +141,40 @@ EXPORT int xc_domain_getinfolist(xc_interface *xch, uint32_t first_domain, unsig
 int xc_domain_getinfo_single(xc_interface *xch, uint32_t domid, xc_domaininfo_t *info);
 EXPORT int xc_domain_getinfo_single(xc_interface *xch, uint32_t domid, xc_domaininfo_t *info)
 {
-	bool dying;
-	if (atomic_load(&hx_self.world->dead) || next_domain(domid, &dying) != (int)domid) {
+	uint32_t flags;
+	if (atomic_load(&hx_self.world->dead) || next_domain(domid, &flags) != (int)domid) {
 		errno = ESRCH;
 		return -1;
 	}
 	if (info)
-		fill(info, (int)domid, dying);
+		fill(info, (int)domid, flags);
 	return 0;
+}
+
+/* Counted, and told; a domain's processes run on. */
+static int pause_by(uint32_t domid, bool more)
+{
+	uint32_t flags, was;
+	if (atomic_load(&hx_self.world->dead) || next_domain(domid, &flags) != (int)domid) {
+		errno = ESRCH;
+		return -1;
+	}
+	was = atomic_load(&hx_self.world->dom[domid].paused);
+	do {
+		if (!more && was == 0)
+			return 0;
+	} while (!atomic_compare_exchange_weak(&hx_self.world->dom[domid].paused, &was, more ? was + 1 : was - 1));
+	return 0;
+}
+
+EXPORT int xc_domain_pause(xc_interface *xch, uint32_t domid)
+{
+	return pause_by(domid, true);
+}
+
+EXPORT int xc_domain_unpause(xc_interface *xch, uint32_t domid)
+{
+	return pause_by(domid, false);
 }
 
 /* --- restriction ----------------------------------------------------------------- */
