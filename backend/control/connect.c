@@ -424,8 +424,16 @@ static void disconnect_reply(void *arg, int err, const struct wire_msg *m)
 
 void device_disconnect(struct device *d)
 {
+	/*
+	 * Only a front end that closes has stopped and still waits: one that starts again uses the pages for
+	 * something else by now, and one that is gone, or is not asked, waits for nothing.
+	 */
+	const struct wire_disconnect how = { .finish = d->front_state == XenbusStateClosing ||
+						       d->front_state == XenbusStateClosed };
 	struct worker_ask q = { .type = WIRE_DISCONNECT,
 				.handle = d->handle,
+				.body = &how,
+				.bytes = sizeof(how),
 				.deadline_ms = DRAIN_MS,
 				.kill = true,
 				.fn = disconnect_reply,

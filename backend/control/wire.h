@@ -30,7 +30,7 @@ enum wire_type {
 	WIRE_HELLO = 1, /* worker's first message, unasked: body none */
 	WIRE_OPEN,    /* class-specific body (backend/CLASS/CLASS-wire.h) + its fds; reply body: class-specific info */
 	WIRE_CONNECT, /* struct wire_connect + one event channel fd a queue (its ports bound, in the body) */
-	WIRE_DISCONNECT,     /* no body; idempotent */
+	WIRE_DISCONNECT,     /* struct wire_disconnect; idempotent, the first one's body counts */
 	WIRE_CLOSE,          /* forget the device; must be disconnected */
 	WIRE_STAT,           /* reply body: metrics text (common/metrics) */
 	WIRE_RESIZE,         /* look at the image's size again; reply body as OPEN's */
@@ -63,6 +63,14 @@ struct wire_connect {
 		uint32_t port[WIRE_MAX_RINGS]; /* local ports, all on the queue's one event channel fd */
 		uint32_t refs[WIRE_MAX_RINGS * WIRE_MAX_PAGES]; /* ring r's pages start at refs[r << order] */
 	} queue[WIRE_MAX_QUEUES];
+};
+
+struct wire_disconnect {
+	/*
+	 * 1: the front end has stopped and waits for us, so what it left in its rings is served too: a guest's kernel may
+	 * wait for these answers for ever.  0: only what was taken; the pages may be in use for something else.
+	 */
+	uint32_t finish;
 };
 
 struct wire_msg {

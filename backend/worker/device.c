@@ -196,14 +196,14 @@ int device_connect(struct device *d, const struct wire_connect *c, const int *fd
 	if (d->queues && d->queues[0].running) {
 		/* Some threads run already: let them drain as in a disconnect, then all goes. */
 		d->state = DEVICE_CONNECTED;
-		device_disconnect(d);
+		device_disconnect(d, false);
 	} else if (d->queues) {
 		undo_queues(d);
 	}
 	return rc;
 }
 
-void device_disconnect(struct device *d)
+void device_disconnect(struct device *d, bool finish)
 {
 	const uint64_t one = 1;
 	ssize_t n;
@@ -215,7 +215,9 @@ void device_disconnect(struct device *d)
 	for (uint32_t i = 0; i < d->nr_queues; i++) {
 		struct queue *q = &d->queues[i];
 
-		__atomic_store_n(&q->stop, true, __ATOMIC_RELAXED);
+		__atomic_store_n(&q->finish, finish, __ATOMIC_RELAXED);
+		/* who sees the stop sees how */
+		__atomic_store_n(&q->stop, true, __ATOMIC_RELEASE);
 		if (d->class->hurry)
 			d->class->hurry(q);
 		n = write(q->control_fd, &one, sizeof(one)); /* cannot fail: nobody else writes */

@@ -4,7 +4,7 @@
  *
  *	OPEN       the image (or link) is there, no guest
  *	CONNECTED  rings mapped, one thread a queue
- *	DRAINING   no new requests; what is in flight finishes, is answered and published; a thread that has
+ *	DRAINING   no new requests (but those in the rings, when told to finish); what is in flight finishes, is answered and published; a thread that has
  *		   nothing left ends and tells the main thread
  *	then OPEN again: everything unmapped, ports closed.
  *
@@ -61,8 +61,9 @@ struct queue {
 	struct poll_ctl poll;
 
 	/* between the threads; atomic */
-	bool stop;  /* main -> queue: drain and end */
-	bool ended; /* queue -> main: the thread is about to return */
+	bool finish; /* main -> queue, before stop: what is in the ring is served first */
+	bool stop;   /* main -> queue: drain and end */
+	bool ended;  /* queue -> main: the thread is about to return */
 	pthread_t thread;
 	bool running; /* main's own: to be joined */
 };
@@ -105,8 +106,8 @@ struct device *device_find(uint32_t handle);
 int device_open(uint32_t handle, const struct wire_msg *m, void *reply, uint32_t *reply_bytes,
 		struct device **ret) __must_check;
 int device_connect(struct device *d, const struct wire_connect *c, const int *fds, uint32_t nr_fds) __must_check;
-/* Start draining; device_reap() says when it is over. */
-void device_disconnect(struct device *d);
+/* Start draining; device_reap() says when it is over.  @finish: as in struct wire_disconnect. */
+void device_disconnect(struct device *d, bool finish);
 /* True: drained, joined, unmapped; the state is OPEN. */
 bool device_reap(struct device *d);
 void device_close(struct device *d); /* OPEN only; frees it */

@@ -92,11 +92,15 @@ static int do_connect(struct device *d)
 /* A second DISCONNECT while the first waits: the first is answered now, the later when the drain is over. */
 static void do_disconnect(struct device *d, const struct wire_hdr *h)
 {
+	struct wire_disconnect how = { 0 };
+
+	if (h->bytes == sizeof(how))
+		memcpy(&how, msg.body, sizeof(how));
 	if (d->reply_due)
 		reply(WIRE_DISCONNECT, d->reply_seq, d->handle, -EALREADY, NULL, 0);
 	d->reply_due = true;
 	d->reply_seq = h->seq;
-	device_disconnect(d);
+	device_disconnect(d, how.finish == 1);
 }
 
 static int do_stat(struct device *d, char *body, uint32_t *bytes)
@@ -185,7 +189,7 @@ static bool look_after_devices(void)
 			send_or_leave(&h, d->broken_why);
 		}
 		if (life.quitting)
-			device_disconnect(d);
+			device_disconnect(d, false);
 		if (!device_reap(d)) {
 			draining |= d->state == DEVICE_DRAINING;
 		} else if (d->reply_due) {

@@ -26,6 +26,7 @@
 #define SPURIOUS_MAX_MS 1000u
 #define ERRORS_PER_SEC  1000u
 #define IDLE_FIRST_NS   1000000000ull
+#define FINISH_MAX      4096u /* requests and answers, of a front end that says it has stopped and goes on */
 
 static inline void cpu_relax(void)
 {
@@ -38,7 +39,7 @@ static inline void cpu_relax(void)
 
 static bool stopping(const struct queue *q)
 {
-	return __atomic_load_n(&q->stop, __ATOMIC_RELAXED);
+	return __atomic_load_n(&q->stop, __ATOMIC_ACQUIRE);
 }
 
 static bool halted(const struct queue *q)
@@ -204,10 +205,12 @@ static void halt(struct queue *q, int err)
 static void serve(struct queue *q)
 {
 	const struct device_class *c = q->dev->class;
+	uint32_t last = FINISH_MAX;
 	bool slept = false;
 
 	for (;;) {
-		bool take = !stopping(q) && !halted(q);
+		bool stop = stopping(q), finish = stop && last > 0 && __atomic_load_n(&q->finish, __ATOMIC_RELAXED);
+		bool take = (!stop || finish) && !halted(q);
 		int n = c->turn(q, take);
 
 		if (n < 0) {
@@ -217,6 +220,8 @@ static void serve(struct queue *q)
 		if (n > 0) {
 			uint64_t before = q->busy_until;
 
+			if (finish)
+				last -= MIN(last, (uint32_t)n);
 			STAT_ADD(q->stats.turns, 1);
 			q->worked = true;
 			q->spurious = 0;
@@ -227,9 +232,10 @@ static void serve(struct queue *q)
 			slept = false;
 			continue;
 		}
-		if (stopping(q) && c->drained(q))
+		/* With nothing in flight there was room to take: a turn that found nothing found the ring empty. */
+		if (stop && c->drained(q))
 			return;
-		if (take && !slept && !q->unmask_at && look(q))
+		if (!stop && take && !slept && !q->unmask_at && look(q))
 			continue;
 		n = sleep_until_work(q);
 		if (n < 0)

@@ -184,13 +184,19 @@ static int connect_disk(struct world *w, enum blk_abi abi, uint32_t order, uint3
 	return port;
 }
 
-static int disconnect(struct world *w)
+static int disconnect_how(struct world *w, uint32_t finish)
 {
-	int rc = ask(w, WIRE_DISCONNECT, NULL, 0, NULL, 0);
+	struct wire_disconnect how = { .finish = finish };
+	int rc = ask(w, WIRE_DISCONNECT, &how, sizeof(how), NULL, 0);
 
 	evtchn_close(w->evtchn);
 	w->evtchn = NULL;
 	return rc;
+}
+
+static int disconnect(struct world *w)
+{
+	return disconnect_how(w, 0);
 }
 
 static void stop(struct world *w)
@@ -446,6 +452,31 @@ static uint64_t metric(struct world *w, const char *name)
 	return 0;
 }
 
+/* Nobody is told of the requests, so that they are found in the ring, or not, by the disconnect alone. */
+static void a_ring_left_full_is_served_when_told_to_finish(void **state)
+{
+	for (uint32_t finish = 0; finish <= 1; finish++) {
+		int fd = scratch("/dev/shm", DISK);
+		struct world *w = start();
+
+		open_disk(w, fd, BLK_O_MEMORY, 0);
+		assert_int_equal(connect_disk(w, BLK_ABI_X86_64, 0, 0), 0);
+		put_rw(w, BLKIF_OP_FLUSH_DISKCACHE, 0, 0, 0, 0);
+		assert_int_equal(one(w, 0, BLKIF_OP_FLUSH_DISKCACHE), BLKIF_RSP_OKAY);
+		while (metric(w, "sleeps") < 2) /* before the flush, and after it */
+			usleep(1000);
+		for (uint64_t id = 1; id <= 31; id++)
+			put_rw(w, BLKIF_OP_WRITE, id, id * 8, 0, 1);
+		assert_true(ring_front_push(&w->ring)); /* it wants to be told */
+		assert_int_equal(disconnect_how(w, finish), 0);
+		for (uint64_t id = 1; finish && id <= 31; id++)
+			assert_int_equal(get_answer(w).status, BLKIF_RSP_OKAY);
+		assert_int_equal(ring_front_pending(&w->ring), 0);
+		stop(w);
+		close(fd);
+	}
+}
+
 static void bad_requests_are_counted_and_answered(void **state)
 {
 	struct world *w = start();
@@ -643,6 +674,7 @@ int main(int argc, char **argv)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_engine_moves_data_in_every_abi),
 		cmocka_unit_test(flush_barrier_and_discard_are_served),
+		cmocka_unit_test(a_ring_left_full_is_served_when_told_to_finish),
 		cmocka_unit_test(bad_requests_are_counted_and_answered),
 		cmocka_unit_test(an_impossible_producer_halts_the_ring_and_is_told_once),
 		cmocka_unit_test(a_full_ring_is_served_again_and_again),
