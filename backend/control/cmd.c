@@ -223,12 +223,15 @@ static void cmd_detach(struct args *a)
 	}
 	fault_set(&gone, FAULT_FAILED, 0, "it is being detached");
 	device_waits_done(d, WAIT_CONNECTED, &gone);
+	d->unwanted = true;
 	if (force)
 		d->toolstack = false;
 	if (d->phase == DEVICE_LINGERING)
 		device_domain_gone(d); /* closed already, only its nodes are left */
+	else if (force)
+		device_force(d);
 	else
-		device_event(d, force ? BACK_EV_FORCE : BACK_EV_DETACH);
+		device_event(d, BACK_EV_DETACH);
 }
 
 static bool selected(struct args *a, const struct device *d, uint32_t domid, uint32_t vdev)

@@ -45,6 +45,7 @@ struct control {
 	struct jobs *jobs;
 	struct ctl *ctl;
 	struct list devices, workers;
+	struct list holds;  /* domains that wait for their disks (kept.c) */
 	struct list posted; /* devices with events put off to the end of the turn */
 	bool posting;
 	uint32_t back_domid; /* ours */
@@ -143,6 +144,9 @@ struct device {
 	char broken[REASON_MAX]; /* "" when all is well */
 	bool committed;          /* its nodes were written */
 	bool toolstack;          /* somebody else is removing it: the nodes are theirs to remove */
+	bool unwanted;           /* somebody detached it, or it was kept: nothing of it is kept (any more) */
+	enum domain_end kept;    /* being made from what was kept when its domain ended so (kept.c); else DOMAIN_RUNS */
+	enum domain_end ending;  /* how its domain was shut down, when last seen */
 	bool adopted;            /* found Connected at start: its state node is not touched while we connect again */
 
 	/* events, bounded: at most one of each kind is put off */
@@ -171,6 +175,7 @@ struct device {
 
 	struct list waits; /* struct device_wait */
 	struct loop_timer *linger;
+	struct loop_timer *force; /* asked for by force, and asking the guest first */
 };
 
 #define DEVICE_POST_LOOK (1u << BACK_NR_EVENTS)
@@ -190,9 +195,10 @@ struct attach {
 	uint32_t domid;
 	const char *domain_name; /* "" unknown */
 	bool vdev_given, user_frontend;
+	enum domain_end kept; /* as in struct device */
 	uint32_t vdev;
 	uint32_t wait_s;
-	struct ctl_req *req;
+	struct ctl_req *req; /* NULL: nobody asked */
 };
 
 /* instance.c.  Takes @spec and, when it succeeds, answers the request itself. */
@@ -207,9 +213,13 @@ const char *device_phase_name(const struct device *d);
 /* What happens to a device, now (from the loop's top) or at the end of the turn. */
 void device_event(struct device *d, enum back_event ev);
 void device_post(struct device *d, enum back_event ev);
+/* Take it away: a front end that is connected is told first, and given a moment. */
+void device_force(struct device *d);
 void device_look(struct device *d); /* at the front end's state, within the rate limit */
 int device_wait_for(struct device *d, enum wait_kind kind, uint32_t seconds, struct ctl_req *req) __must_check;
 void device_waits_done(struct device *d, enum wait_kind kind, const struct fault *f); /* NULL: success */
+/* Something may have happened to the domain, which is still there. */
+void device_domain_changed(struct device *d);
 /* The domain is no more, or dying. */
 void device_domain_gone(struct device *d);
 struct json_object *device_json(struct device *d);
@@ -243,7 +253,24 @@ bool layout_points_here(struct store *s, struct store_tx *t, const struct path *
 int layout_free_vdev(struct control *c, uint32_t domid, uint32_t *vdev) __must_check;
 int layout_front_state(struct device *d, uint32_t *state) __must_check; /* -ENOENT: the directory is gone */
 
+/* kept.c */
+/* The device is about to go with its domain, which was suspended or reboots: remember it. */
+void kept_save(struct device *d);
+/* It is there: what was remembered under its name is of no more use. */
+void kept_forget(struct device *d);
+/* A domain may have come for which something is kept. */
+void kept_look(struct control *c);
+/* A kept device is attached (@f NULL) or cannot be.  Harmless for others, and the second time. */
+void kept_done(struct device *d, const struct fault *f);
+void kept_free(struct control *c);
+
 /* discover.c */
+/* A struct node_getter on a directory in xenstore. */
+struct dir_reader {
+	struct store *store;
+	const char *dir;
+};
+int dir_read(void *dir_reader, const char *name, char *value, size_t bytes);
 int discover_start(struct control *c) __must_check;
 
 /* cmd.c */

@@ -8,7 +8,7 @@
  *
  * @releaseDomain tells neither which domain nor why, and fires for a shutdown too; @introduceDomain may mean a new
  * domain with an old number.  So each tells us only to look at every domain we serve again: is it alive, and still
- * the same one?
+ * the same one?  An introduced one may be the next life of a domain whose disks were kept: see kept.c.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -17,12 +17,7 @@
 
 #define DISCOVER_MAX_DEVICES 65536u
 
-struct dir_reader {
-	struct store *store;
-	const char *dir;
-};
-
-static int read_back_node(void *arg, const char *name, char *value, size_t bytes)
+int dir_read(void *arg, const char *name, char *value, size_t bytes)
 {
 	const struct dir_reader *r = arg;
 	struct path p;
@@ -60,7 +55,7 @@ static void found(struct control *c, uint32_t domid, uint32_t vdev)
 {
 	struct device *d = device_new(c, domid, vdev, false);
 	struct dir_reader r = { .store = c->store };
-	struct node_getter g = { .get = read_back_node, .arg = &r };
+	struct node_getter g = { .get = dir_read, .arg = &r };
 	uint32_t state = XenbusStateUnknown, online = 1;
 	struct fault f = { .code = FAULT_FAILED };
 	char name[64];
@@ -136,6 +131,7 @@ static void domains_changed(struct store *s, const char *path, void *arg)
 	int alive = 1;
 
 	list_for_each_safe (d, n, &c->devices, link) {
+		device_domain_changed(d);
 		if (d->domid != last) {
 			last = d->domid;
 			alive = domain_alive(c->domains, d->domid, &id);
@@ -147,14 +143,21 @@ static void domains_changed(struct store *s, const char *path, void *arg)
 	}
 }
 
+static void domain_came(struct store *s, const char *path, void *arg)
+{
+	domains_changed(s, path, arg);
+	kept_look(arg);
+}
+
 int discover_start(struct control *c)
 {
 	int err = store_watch(c->watches, "@releaseDomain", domains_changed, c, NULL);
 
 	if (err == 0)
-		err = store_watch(c->watches, "@introduceDomain", domains_changed, c, NULL);
+		err = store_watch(c->watches, "@introduceDomain", domain_came, c, NULL);
 	if (err < 0)
 		return err;
 	scan(c);
+	kept_look(c);
 	return 0;
 }

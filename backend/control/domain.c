@@ -93,6 +93,44 @@ int domain_alive(struct domains *d, uint32_t domid, struct domain_id *id)
 	return 1;
 }
 
+int domain_end(struct domains *d, uint32_t domid, const struct domain_id *id, enum domain_end *ret)
+{
+	struct domain_id now = { 0 };
+	xc_dominfo_t info;
+
+	if (!d->xc)
+		return -ENOSYS;
+	if (xc_domain_getinfo(d->xc, domid, 1, &info) != 1 || info.domid != domid)
+		return -ESRCH;
+	memcpy(now.handle, info.handle, sizeof(now.handle));
+	if (!domain_same(&now, id))
+		return -ESRCH;
+	/* (libxenctrl tells a crash in a bit of its own.) */
+	if (info.crashed)
+		*ret = DOMAIN_ENDED;
+	else if (!info.shutdown)
+		*ret = DOMAIN_RUNS;
+	else if (info.shutdown_reason == SHUTDOWN_suspend)
+		*ret = DOMAIN_SUSPENDED;
+	else
+		*ret = info.shutdown_reason == SHUTDOWN_reboot ? DOMAIN_REBOOTS : DOMAIN_ENDED;
+	return 0;
+}
+
+int domain_pause(struct domains *d, uint32_t domid)
+{
+	if (!d->xc)
+		return -ENOSYS;
+	return xc_domain_pause(d->xc, domid) == 0 ? 0 : -errno;
+}
+
+int domain_unpause(struct domains *d, uint32_t domid)
+{
+	if (!d->xc)
+		return -ENOSYS;
+	return xc_domain_unpause(d->xc, domid) == 0 ? 0 : -errno;
+}
+
 bool domain_same(const struct domain_id *a, const struct domain_id *b)
 {
 	static const uint8_t none[16];

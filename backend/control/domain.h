@@ -25,6 +25,18 @@ int domain_alive(struct domains *d, uint32_t domid, struct domain_id *id) __must
 /* False: surely another life.  What is unknown in one of them says nothing. */
 bool domain_same(const struct domain_id *a, const struct domain_id *b);
 
+enum domain_end {
+	DOMAIN_RUNS, /* or is paused; also: it is not known */
+	DOMAIN_SUSPENDED,
+	DOMAIN_REBOOTS,
+	DOMAIN_ENDED, /* powered off, crashed */
+};
+/* How it was shut down, which it tells until it is destroyed.  -ESRCH: it is gone, or is another life than @id. */
+int domain_end(struct domains *d, uint32_t domid, const struct domain_id *id, enum domain_end *ret) __must_check;
+/* Counted by the hypervisor beside everybody else's: a domain runs when all who paused it have unpaused it. */
+int domain_pause(struct domains *d, uint32_t domid) __must_check;
+int domain_unpause(struct domains *d, uint32_t domid) __must_check;
+
 /*
  * Name, number or UUID -> domid.  1 found, 0 not, -errno.
  * The name is written to @name ("" when the domain has none).

@@ -24,8 +24,10 @@
 #define LOOKS_BURST             100u
 #define LOOK_LATER_MS           100u
 #define CLOSE_MS                5000u
+#define FORCE_ASK_MS            2000u
 #define ATTACH_LOCK_PATIENCE_MS 1000u
 #define ADOPT_PATIENCE_MS       15000u
+#define KEPT_PATIENCE_MS        15000u
 #define ATTACH_NAME_TRIES       8u
 
 static void posted_run(struct loop *l, void *arg);
@@ -94,6 +96,7 @@ void device_free(struct device *d)
 	struct fault f = { .code = FAULT_FAILED };
 
 	fault_set(&f, FAULT_FAILED, 0, "the device went away meanwhile");
+	kept_done(d, &f);
 	device_waits_done(d, WAIT_ATTACH, &f);
 	device_waits_done(d, WAIT_CONNECTED, &f);
 	device_waits_done(d, WAIT_RESIZE, &f);
@@ -102,6 +105,7 @@ void device_free(struct device *d)
 		unwatch(d);
 	loop_del_timer(d->recheck);
 	loop_del_timer(d->linger);
+	loop_del_timer(d->force);
 	device_open_cancel(d);
 	if (d->resize)
 		job_cancel(&d->resize->job);
@@ -270,6 +274,28 @@ void device_event(struct device *d, enum back_event ev)
 		device_leave(d);
 }
 
+static void force_over(struct loop *l, void *arg)
+{
+	struct device *d = arg;
+
+	d->force = NULL;
+	device_event(d, BACK_EV_FORCE);
+}
+
+/*
+ * What a guest puts into its ring after we have gone is never answered, and Linux, before it lets go of a disk, waits for
+ * all answers, with the thread that also handles all its other devices.  Told first, it stops putting.
+ */
+void device_force(struct device *d)
+{
+	if (d->phase != DEVICE_LIVE || d->force)
+		return;
+	if (d->state == BACK_CONNECTED && loop_add_timer(d->c->loop, FORCE_ASK_MS, force_over, d, &d->force) == 0)
+		device_event(d, BACK_EV_DETACH);
+	else
+		device_event(d, BACK_EV_FORCE);
+}
+
 static void post_bits(struct device *d, uint32_t bits)
 {
 	struct control *c = d->c;
@@ -339,6 +365,24 @@ static bool may_look(struct device *d)
 	return true;
 }
 
+/* A domain tells how it was shut down until it is destroyed, which may be soon. */
+void device_domain_changed(struct device *d)
+{
+	enum domain_end end;
+
+	if (domain_end(d->c->domains, d->domid, &d->domain, &end) == 0)
+		d->ending = end;
+}
+
+/* It is being taken away, and not by us.  Kept at once: its domain may be back before the worker has forgotten it. */
+static void taken_away(struct device *d)
+{
+	device_domain_changed(d);
+	if (!d->unwanted && (d->ending == DOMAIN_SUSPENDED || d->ending == DOMAIN_REBOOTS))
+		kept_save(d);
+	d->unwanted = true;
+}
+
 void device_look(struct device *d)
 {
 	uint32_t state;
@@ -356,6 +400,7 @@ void device_look(struct device *d)
 	if (err == -ENOENT) {
 		/* The whole directory is gone: a toolstack that does not ask, or a domain that died. */
 		d->toolstack = true;
+		taken_away(d);
 		log_guest(&d->limit, LOG_LVL_INFO, "%s: the front end's directory is gone", d->name);
 		device_event(d, BACK_EV_FORCE);
 		return;
@@ -396,6 +441,7 @@ static void on_online(struct store *watches, const char *path, void *arg)
 		} else if (d->phase == DEVICE_LIVE && d->state != BACK_REMOVING) {
 			log_info("%s: its nodes were removed under us", d->name);
 			d->toolstack = true;
+			taken_away(d);
 			device_event(d, BACK_EV_FORCE);
 		}
 		return;
@@ -403,6 +449,7 @@ static void on_online(struct store *watches, const char *path, void *arg)
 	if (store_read_u32(s, NULL, path, 1, &online) == 0 && online == 0 && d->phase == DEVICE_LIVE && !d->toolstack) {
 		log_info("%s: a toolstack asks to detach it", d->name);
 		d->toolstack = true;
+		taken_away(d);
 		device_event(d, BACK_EV_DETACH);
 	}
 }
@@ -422,6 +469,7 @@ static int watch(struct device *d)
 static void device_attach_failed(struct device *d, const struct fault *f)
 {
 	log_info("%s: not attached: %s", d->name, f->why);
+	kept_done(d, f);
 	device_waits_done(d, WAIT_ATTACH, f);
 	device_leave(d);
 }
@@ -462,6 +510,7 @@ void device_attach_opened(struct device *d, int err, const struct fault *f)
 		return;
 	}
 	d->committed = true;
+	kept_forget(d);
 	d->phase = DEVICE_LIVE;
 	d->phase_ns = now_ns();
 	d->state = BACK_INITWAIT;
@@ -473,6 +522,7 @@ void device_attach_opened(struct device *d, int err, const struct fault *f)
 		return;
 	}
 	log_info("%s: attached", d->name);
+	kept_done(d, NULL);
 	list_for_each_safe (w, n, &d->waits, link) {
 		if (w->kind != WAIT_ATTACH || w->wait_s == 0)
 			continue;
@@ -507,7 +557,7 @@ int device_attach(struct control *c, const struct attach *a, void *spec, struct 
 	d->name_chosen = !a->vdev_given;
 	err = domain_alive(c->domains, a->domid, &d->domain);
 	if (err == 1)
-		err = device_wait_for(d, WAIT_ATTACH, a->wait_s, a->req);
+		err = a->req ? device_wait_for(d, WAIT_ATTACH, a->wait_s, a->req) : 0;
 	else if (err == 0)
 		err = -ESRCH;
 	if (err < 0) {
@@ -515,7 +565,9 @@ int device_attach(struct control *c, const struct attach *a, void *spec, struct 
 		return fault_set(f, FAULT_FAILED, err, "cannot set the device up: %s", strerror(-err));
 	}
 	d->spec = spec;
-	device_open(d, ATTACH_LOCK_PATIENCE_MS);
+	d->kept = a->kept;
+	/* its worker of the life before may still be draining */
+	device_open(d, a->kept != DOMAIN_RUNS ? KEPT_PATIENCE_MS : ATTACH_LOCK_PATIENCE_MS);
 	return 0;
 }
 
@@ -652,6 +704,7 @@ void device_domain_gone(struct device *d)
 	case DEVICE_LIVE:
 		log_info("%s: its domain is gone", d->name);
 		d->toolstack = false;
+		taken_away(d);
 		device_event(d, BACK_EV_FORCE);
 		break;
 	case DEVICE_LEAVING:

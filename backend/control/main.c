@@ -367,6 +367,7 @@ static void control_end(struct control *c)
 		device_waits_done(d, WAIT_DETACHED, &f);
 	while (!list_empty(&c->devices))
 		device_free(list_entry(c->devices.next, struct device, link));
+	kept_free(c);
 	workers_free(c);
 	if (c->stop_req)
 		ctl_ok(c->stop_req, NULL);
@@ -395,6 +396,7 @@ int main(int argc, char **argv)
 	list_init(&c.devices);
 	list_init(&c.workers);
 	list_init(&c.posted);
+	list_init(&c.holds);
 	signal(SIGPIPE, SIG_IGN);
 	/* What we were started with is not for the workers. */
 	if (close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
