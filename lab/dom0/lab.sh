@@ -4,10 +4,11 @@
 #
 #   guest commands   g CMD..., g_push FILE
 #   guests           guest_create NAME [XL-LINE...], guest_wait NAME, guest_destroy NAME, in_guest NAME
-#   disks            image NAME SIZE, sum FILE, attach TARGET DEV [OPTION...], detach DEV [OPTION...]
-#   outcome          note TEXT, skip WHY, fail WHY, eventually SEC CMD...
+#   disks            image NAME SIZE, sum FILE, attach TARGET DEV [OPTION...], detach DEV [OPTION...],
+#                    busy DEV [N], field DEV KEY
+#   outcome          note TEXT, noted CMD..., skip WHY, fail WHY, eventually SEC CMD...
 #
-# A case runs with `sh -eux`: a command that fails ends it, and its trace is shown.
+# A case runs with `sh -eux -o pipefail`: a command that fails ends it, and its trace is shown.
 
 LAB=/run/lab
 CR=$(printf '\r')
@@ -16,7 +17,15 @@ mkdir -p $LAB
 : "${G:=lab-pv}" "${TYPE:=pv}"
 
 # --- outcome ----------------------------------------------------------------
-note() { echo "# $*" >>$LAB/notes; }
+note() { echo "$*" | sed 's/^/# /' >>$LAB/notes; }
+# noted CMD...: CMD, which must succeed; what it says is a note.  (The shell does not look at the status of a $(...) that
+# is an argument.)
+noted() {
+	_st=0
+	_said=$("$@") || _st=$?
+	[ $_st = 0 ] || { echo "$_said"; return $_st; }
+	note "$_said"
+}
 skip() { echo "$*" >$LAB/why; exit 77; }
 fail() { echo "$*" >$LAB/why; exit 1; }
 
@@ -54,11 +63,15 @@ guest_create() {
 	xl create -q -p $LAB/"$_name".cfg
 }
 
+# guest_tty NAME: dom0's end of its console, in $_tty.
+guest_tty() { _tty=$(xenstore-read "/local/domain/$(domid "$1")/console/tty" 2>/dev/null) && [ -c "$_tty" ]; }
+
 # guest_wait NAME: until its init takes commands.
 guest_wait() {
-	_tty=$(xenstore-read "/local/domain/$(domid "$1")/console/tty")
+	# A guest that xl made again is listed before its console is there.
+	eventually 20 guest_tty "$1" || fail "guest $1 has no console"
 	exec 3<>"$_tty"
-	while read -r -t $((60 * SLOW)) _line <&3; do
+	while IFS= read -r -t $((60 * SLOW)) _line <&3; do
 		case $_line in '@0 0'*) exec 3<&-; return 0 ;; esac
 	done
 	exec 3<&-
@@ -92,10 +105,10 @@ _g() {
 	_seq=$(($(cat $LAB/seq 2>/dev/null || echo 0) + 1))
 	echo $_seq >$LAB/seq
 	if [ "$*" = - ]; then _script=$(base64 -w 0); else _script=$(printf '%s\n' "$*" | base64 -w 0); fi
-	_tty=$(xenstore-read "/local/domain/$(domid "$G")/console/tty")
+	guest_tty "$G" || { echo "guest $G has no console" >&2; return 125; }
 	exec 3<>"$_tty"
 	printf '%s %s\n' $_seq "$_script" >&3
-	while read -r -t $((_t * SLOW)) _line <&3; do
+	while IFS= read -r -t $((_t * SLOW)) _line <&3; do
 		_line=${_line%"$CR"}
 		case $_line in
 		'|'*) printf '%s\n' "${_line#|}" ;;
@@ -148,6 +161,9 @@ detach() {
 # field DEV KEY: a member of `synthctl show`.
 field() { synthctl --json show "$G/$1" | jq -r "if type == \"array\" then .[0] else . end | .$2"; }
 
+# busy DEV [N]: at least N (20) requests were made; for `eventually`.
+busy() { [ "$(synthctl --json stat "$G/$1" | jq '.devices[0].metrics.requests // 0')" -ge "${2:-20}" ]; }
+
 # Everything of our devices that is left for guest domid $1 (default: any), one path a line.
 leftovers() {
 	for _top in /local/domain/0/backend/vbd /local/domain/0/backend/svbd; do
@@ -168,7 +184,7 @@ leftovers() {
 }
 
 # A domain which is dead and still there has pages someone maps.
-no_zombie() { ! xl list | grep -q '(null)'; }
+no_zombie() { case $(xl list) in *'(null)'*) return 1 ;; esac; }
 nothing_left() { [ -z "$(leftovers)" ]; }
 
 # --- the daemon -------------------------------------------------------------
@@ -232,7 +248,7 @@ run_plan() {
 		_st=0
 		if [ "$_shared" = shared ]; then (shared_guest) >>$LAB/log 2>&1 </dev/null || _st=1; fi
 		if [ $_st = 0 ]; then
-			timeout -s KILL $((_time * SLOW)) sh -eux /lab/lab.sh --case "$_case" >>$LAB/log 2>&1 </dev/null || _st=$?
+			timeout -s KILL $((_time * SLOW)) sh -eux -o pipefail /lab/lab.sh --case "$_case" >>$LAB/log 2>&1 </dev/null || _st=$?
 		fi
 		if [ $_st = 0 ] && ! nothing_left; then
 			echo "devices left behind" >$LAB/why
