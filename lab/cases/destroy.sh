@@ -7,7 +7,8 @@ G=doomed-$TYPE
 img=$(image doomed.img 8M)
 guest_boot "$G"
 attach "file:$img" xvda
-g 'wait_dev xvda; (blkverify --seconds 60 --depth 32 --max 64k /dev/xvda >/dev/null 2>&1 &); sleep 2'
+g 'wait_dev xvda; (blkverify --seconds 60 --depth 32 --max 64k /dev/xvda >/dev/null 2>&1 &)'
+eventually 20 busy xvda 100
 xl destroy "$G"
 eventually 20 nothing_left
 eventually 10 no_zombie
