@@ -348,8 +348,10 @@ static void region_sweep(uint32_t slot)
 		if (!w)
 			continue;
 		if (w & HX_GRANT_CLAIMED) {
-			if (w >> 32 == r->hid)
+			if (w >> 32 == r->hid) {
+				atomic_fetch_sub(&shm->nshared, 1);
 				hx_grant_free(shm, i);
+			}
 		} else if (g->hid == r->hid && g->region_gen == r->gen) {
 			if (w & HX_GRANT_ORPHAN ? hx_grant_idle(world, shm, i) : hx_grant_end(world, shm, i))
 				hx_grant_free(shm, i);
@@ -457,7 +459,7 @@ static void release_pins(struct handle *h)
 		uint64_t e = atomic_exchange(&h->track->ent[i], 0);
 		struct domain *d = domain_find((uint32_t)(e >> 47 & 0x7fff));
 		if ((e & HX_TRACK_HELD) && d && d->gen == (uint32_t)e)
-			atomic_fetch_sub(&d->shm->grant[e >> 32 & 0x7fff].word, HX_GRANT_PIN);
+			(void)hx_grant_unpin(&d->shm->grant[e >> 32 & 0x7fff]);
 	}
 	munmap(h->track, sizeof(*h->track));
 }

@@ -26,7 +26,7 @@
 #include <stdint.h>
 
 #define HX_MAGIC       0x6878656eU
-#define HX_VERSION     1U
+#define HX_VERSION     2U
 #define HX_PAGE        4096U
 #define HX_DOMIDS      0x7ff0U /* DOMID_FIRST_RESERVED */
 #define HX_PORTS       4096U   /* as many as 2-level event channels have; port 0 is never given out */
@@ -59,7 +59,7 @@ struct hx_port {
 /* hx_grant.word: flags in bits 0-3, domid allowed in 16-31, in 32-63 pins (or, while claimed, the claimant's hid). */
 #define HX_GRANT_ACTIVE  1ULL
 #define HX_GRANT_RO      2ULL
-#define HX_GRANT_ORPHAN  4ULL /* revoked while mapped or being copied: freed when nobody uses it any more */
+#define HX_GRANT_ORPHAN  4ULL /* given up while mapped or being copied: freed when nobody uses it any more */
 #define HX_GRANT_CLAIMED 8ULL /* taken from the free ones, not yet filled in */
 #define HX_GRANT_PIN     (1ULL << 32)
 
@@ -77,9 +77,10 @@ struct hx_dom {
 	uint32_t max_ports;
 	_Atomic uint32_t dying;
 	_Atomic uint32_t ngrants;  /* entries in use, orphans too */
+	_Atomic uint32_t nshared;  /* the same without orphans: what gntalloc's limit is about */
 	_Atomic uint32_t grant_hi; /* entries at and above have never been used */
 	_Atomic uint32_t cursor;   /* where to look for a free entry next */
-	uint32_t pad[9];
+	uint32_t pad[8];
 	_Alignas(64) struct hx_port port[HX_PORTS];
 	_Alignas(64) struct hx_grant grant[HX_GREFS];
 };
@@ -187,21 +188,57 @@ static inline bool hx_hazard_seen(struct hx_world *w, uint32_t domid, uint32_t g
 	return false;
 }
 
-/* Ends an active entry. True: it is free of users and the caller may put it back to the free ones. */
-static inline bool hx_grant_end(struct hx_world *w, struct hx_dom *d, uint32_t gref)
+/*
+ * Nobody may map the entry any more, if nobody does now. An entry that is mapped stays open even for new mappings until
+ * the last has gone: Linux can take a grant back only when it is not in use, and keeps trying.
+ */
+static inline bool hx_grant_shut(struct hx_grant *g)
 {
-	struct hx_grant *g = &d->grant[gref];
 	uint64_t old = atomic_load(&g->word);
-	while (!atomic_compare_exchange_weak(&g->word, &old,
-					     (old & ~(HX_GRANT_ACTIVE | HX_GRANT_CLAIMED)) | HX_GRANT_ORPHAN))
-		;
-	return !(old >> 32) && !hx_hazard_seen(w, d->domid, gref);
+	do {
+		if (old >> 32 && !(old & HX_GRANT_CLAIMED))
+			return false;
+	} while ((old & HX_GRANT_ACTIVE) && !atomic_compare_exchange_weak(&g->word, &old, old & ~HX_GRANT_ACTIVE));
+	return true;
 }
 
-/* An ended entry, some time later: has its last user gone? */
+/* Lets go of one mapping; the last one of an orphan closes it, in the same step: the entry may be another's right after. */
+static inline bool hx_grant_unpin(struct hx_grant *g)
+{
+	uint64_t old = atomic_load(&g->word), next;
+	bool last;
+	do {
+		last = (old & HX_GRANT_ORPHAN) && old >> 32 == 1;
+		next = (old - HX_GRANT_PIN) & ~(last ? HX_GRANT_ACTIVE : 0ULL);
+	} while (!atomic_compare_exchange_weak(&g->word, &old, next));
+	return last;
+}
+
+/* An orphan, some time later: has its last user gone? */
 static inline bool hx_grant_idle(struct hx_world *w, struct hx_dom *d, uint32_t gref)
 {
-	return !(atomic_load(&d->grant[gref].word) >> 32) && !hx_hazard_seen(w, d->domid, gref);
+	return hx_grant_shut(&d->grant[gref]) && !hx_hazard_seen(w, d->domid, gref);
+}
+
+/* The owner gives up an entry. True: it is free of users and the caller may put it back to the free ones. */
+static inline bool hx_grant_end(struct hx_world *w, struct hx_dom *d, uint32_t gref)
+{
+	atomic_fetch_or(&d->grant[gref].word, HX_GRANT_ORPHAN);
+	if (gref >= HX_FIRST_GREF)
+		atomic_fetch_sub(&d->nshared, 1);
+	return hx_grant_idle(w, d, gref);
+}
+
+/* Takes @count from the count of free entries and from what may be shared. False: there are not as many. */
+static inline bool hx_grant_reserve(struct hx_dom *d, uint32_t count, uint32_t limit)
+{
+	if (atomic_fetch_add(&d->nshared, count) + count <= limit) {
+		if (atomic_fetch_add(&d->ngrants, count) + count <= HX_GREFS - HX_FIRST_GREF)
+			return true;
+		atomic_fetch_sub(&d->ngrants, count);
+	}
+	atomic_fetch_sub(&d->nshared, count);
+	return false;
 }
 
 static inline void hx_grant_free(struct hx_dom *d, uint32_t gref)

@@ -2,8 +2,8 @@
 /*
  * grant.h - using another domain's grants (libxengnttab): map, batched copy, and a cache of persistent ones.
  *
- * struct grant may be used by several threads at once; a grant_cache by one.  Nothing here outlives
- * grant_close(): unmap first.  Handles do not survive fork.
+ * struct grant may be used by several threads at once; a grant_cache by one.  Unmap before grant_close(): on Linux a
+ * mapping holds the driver's file, and what is left lasts until the process ends.  Handles do not survive fork.
  */
 #ifndef SYNTH_GRANT_H
 #define SYNTH_GRANT_H

@@ -3,7 +3,8 @@
  * share.h - pages of ours granted to another domain (libxengntshr), zeroed before anybody else sees them used.
  *
  * Revoking never asks first whether the peer still maps a page: the driver keeps a page that is still mapped out
- * of circulation until the peer lets go (XSA-396), we only give up our own mapping.
+ * of circulation until the peer lets go (XSA-396), we only give up our own mapping.  Until then the peer may map it
+ * once more, so a reference given up is not one that is refused.
  * One thread uses a handle at a time.  Handles do not survive fork.
  */
 #ifndef SYNTH_SHARE_H
@@ -14,7 +15,8 @@
 struct share;
 
 int share_open(struct share **ret) __must_check;
-void share_close(struct share *s); /* NULL ok; revokes everything */
+/* NULL ok.  Revoke all first: what is shared belongs to the mapping here, and stays so until this process ends. */
+void share_close(struct share *s);
 
 /* @nr pages, contiguous here, all zero, granted to @domid; refs[] gets @nr references.
  * -ENOSPC: the driver's limit is reached (xen_gntalloc.limit) or the grant table is full. */

@@ -6,6 +6,8 @@
  * entries of the domain's grant table, both without the broker. A page whose grant is still mapped by the peer when it is
  * unshared stays out of use ("orphan") until the peer lets go, as with Linux's gntalloc. Pages are used again last in,
  * first out, so that a front end that grants per request keeps touching the same ones.
+ * On Linux a shared page belongs to its mapping here and not to the handle: it outlives xengntshr_close(), until it is
+ * unshared (with whatever handle) or the process ends. So a handle closed with pages shared lingers on.
  */
 #include "hostxen/lib/lib.h"
 
@@ -29,7 +31,11 @@ struct page {
 };
 
 struct shr {
+	struct shr *next; /* all of this process, lingering ones too; under hx_slow */
 	int fd;
+	pid_t owner; /* a forked child has the pages too, and may close its handle */
+	bool closed;
+	uint32_t nshared;
 	uint32_t hid, region, region_gen;
 	uint8_t *base;
 	pthread_mutex_t lock;
@@ -40,6 +46,8 @@ struct shr {
 	uint32_t grefs[1024]; /* entries freed lately, to be tried first */
 	uint32_t ngrefs;
 };
+
+static struct shr *all;
 
 static struct shr *shr_of(xengntshr_handle *h)
 {
@@ -86,6 +94,7 @@ EXPORT xengntshr_handle *xengntshr_open(struct xentoollog_logger *logger, unsign
 		return NULL;
 	}
 	s->fd = fds[0];
+	s->owner = getpid();
 	s->hid = rsp.value[0];
 	s->region = rsp.value[1];
 	s->region_gen = rsp.value[2];
@@ -102,19 +111,48 @@ EXPORT xengntshr_handle *xengntshr_open(struct xentoollog_logger *logger, unsign
 	}
 	(void)madvise(s->base, HX_REGION_SIZE, MADV_DONTDUMP);
 	pthread_mutex_init(&s->lock, NULL);
+	pthread_mutex_lock(&hx_slow);
+	s->next = all;
+	all = s;
+	pthread_mutex_unlock(&hx_slow);
 	return (xengntshr_handle *)(void *)s;
 }
 
-/* The broker ends what is still granted, exactly as when the process dies; mapped pages live on with their mappers. */
+/*
+ * The end of a handle that is closed and has nothing shared any more. Pages the peer still maps are the broker's now,
+ * which ends grants exactly as when the process dies.
+ */
+static void bury(struct shr *s)
+{
+	uint32_t hid = s->hid;
+	pthread_mutex_lock(&hx_slow);
+	for (struct shr **p = &all; *p; p = &(*p)->next)
+		if (*p == s) {
+			*p = s->next;
+			break;
+		}
+	pthread_mutex_unlock(&hx_slow);
+	pthread_mutex_destroy(&s->lock);
+	shr_free(s);
+	hx_handle_closed(hid);
+}
+
 EXPORT int xengntshr_close(xengntshr_handle *h)
 {
 	if (!h)
 		return 0;
 	struct shr *s = shr_of(h);
-	uint32_t hid = s->hid;
-	pthread_mutex_destroy(&s->lock);
-	shr_free(s);
-	hx_handle_closed(hid);
+	if (s->owner != getpid()) {
+		close(s->fd);
+		s->fd = -1;
+		return 0;
+	}
+	pthread_mutex_lock(&s->lock);
+	s->closed = true;
+	bool idle = !s->nshared;
+	pthread_mutex_unlock(&s->lock);
+	if (idle)
+		bury(s);
 	return 0;
 }
 
@@ -132,7 +170,7 @@ static bool claim(struct shr *s, uint32_t gref)
 					      HX_GRANT_CLAIMED | (uint64_t)s->hid << 32);
 }
 
-/* The count in ngrants, taken before, guarantees that there is one. */
+/* The count in ngrants, taken before (hx_grant_reserve), guarantees that there is one. */
 static uint32_t claim_any(struct shr *s)
 {
 	struct hx_dom *d = hx_self.dom;
@@ -231,17 +269,18 @@ static void *share_locked(struct shr *s, uint32_t domid, uint32_t count, uint32_
 	struct hx_dom *d = hx_self.dom;
 	if (s->norphans)
 		reclaim(s);
-	if (atomic_fetch_add(&d->ngrants, count) + count > gntalloc_limit()) {
-		atomic_fetch_sub(&d->ngrants, count);
+	if (!hx_grant_reserve(d, count, gntalloc_limit())) {
 		errno = ENOSPC;
 		return NULL;
 	}
 	uint32_t page = page_get(s, count);
 	if (page == NPAGES) {
+		atomic_fetch_sub(&d->nshared, count);
 		atomic_fetch_sub(&d->ngrants, count);
 		errno = ENOMEM;
 		return NULL;
 	}
+	s->nshared += count;
 	for (uint32_t i = 0; i < count; i++) {
 		if (s->page[page + i].state != PAGE_FRESH)
 			memset(s->base + (size_t)(page + i) * HX_PAGE, 0, HX_PAGE);
@@ -276,6 +315,7 @@ static void unshare_page(struct shr *s, uint32_t page)
 		(void)hx_call(&(struct hx_req){ .op = HX_NOTIFY_FIRE, .arg = { s->hid, p->notify } }, -1, &rsp, NULL,
 			      0);
 	p->notify = 0;
+	s->nshared--;
 	if (hx_grant_end(hx_self.world, hx_self.dom, p->gref)) {
 		gref_put(s, p->gref);
 		page_put(s, page);
@@ -285,18 +325,32 @@ static void unshare_page(struct shr *s, uint32_t page)
 	}
 }
 
+/* The real one is munmap: the handle given does not matter, the address does. */
+static struct shr *shr_at(const uint8_t *at)
+{
+	struct shr *s;
+	pthread_mutex_lock(&hx_slow);
+	for (s = all; s && (at < s->base || at >= s->base + HX_REGION_SIZE); s = s->next)
+		;
+	pthread_mutex_unlock(&hx_slow);
+	return s;
+}
+
 EXPORT int xengntshr_unshare(xengntshr_handle *h, void *start_address, uint32_t count)
 {
-	struct shr *s = shr_of(h);
-	size_t off = (size_t)((uint8_t *)start_address - s->base);
-	if ((uint8_t *)start_address < s->base || off % HX_PAGE || off / HX_PAGE + count > NPAGES)
+	struct shr *s = shr_at(start_address);
+	size_t off = s ? (size_t)((uint8_t *)start_address - s->base) : 0;
+	if (!s || !count || off % HX_PAGE || off / HX_PAGE + count > NPAGES)
 		return fail(EINVAL);
 	uint32_t page = (uint32_t)(off / HX_PAGE);
 	pthread_mutex_lock(&s->lock);
 	for (uint32_t i = 0; i < count; i++)
 		if (s->page[page + i].state == PAGE_SHARED)
 			unshare_page(s, page + i);
+	bool last = s->closed && !s->nshared;
 	pthread_mutex_unlock(&s->lock);
+	if (last)
+		bury(s);
 	return 0;
 }
 
@@ -305,10 +359,8 @@ EXPORT void *xengntshr_share_page_notify(xengntshr_handle *h, uint32_t domid, ui
 {
 	struct shr *s = shr_of(h);
 	struct hx_rsp rsp;
-	if (notify_offset != UINT32_MAX && notify_offset >= HX_PAGE) {
-		errno = EINVAL;
-		return NULL;
-	}
+	if (notify_offset >= HX_PAGE)
+		notify_offset = UINT32_MAX; /* libxengnttab: no byte */
 	void *p = xengntshr_share_pages(h, domid, 1, ref, writable);
 	if (!p || (notify_offset == UINT32_MAX && notify_port == UINT32_MAX))
 		return p;

@@ -13,6 +13,7 @@
 #include "hostxen/lib/lib.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -159,11 +160,9 @@ static void unpin(xengnttab_handle *h, uint32_t t)
 	uint32_t domid = (uint32_t)(e >> 47 & 0x7fff), gref = (uint32_t)(e >> 32 & 0x7fff);
 	struct hx_dom *d = hx_dom_get(domid);
 	/* If our own domain is being destroyed the broker does the same: whoever takes "held" away does the unpinning. */
-	if (d && d->gen == (uint32_t)e && (atomic_exchange(&h->track->ent[t], HX_TRACK_PENDING) & HX_TRACK_HELD)) {
-		uint64_t w = atomic_fetch_sub(&d->grant[gref].word, HX_GRANT_PIN);
-		if ((w & HX_GRANT_ORPHAN) && w >> 32 == 1 && atomic_load(&d->dying))
-			hx_handle_closed(0); /* the last mapping of a dying domain may be what it waits for */
-	}
+	if (d && d->gen == (uint32_t)e && (atomic_exchange(&h->track->ent[t], HX_TRACK_PENDING) & HX_TRACK_HELD) &&
+	    hx_grant_unpin(&d->grant[gref]) && atomic_load(&d->dying))
+		hx_handle_closed(0); /* the last mapping of a dying domain may be what it waits for */
 	track_put(h, t);
 }
 
@@ -368,9 +367,10 @@ EXPORT void *xengnttab_map_grant_ref_notify(xengnttab_handle *h, uint32_t domid,
 					    uint32_t notify_offset, evtchn_port_t notify_port)
 {
 	struct hx_rsp rsp;
-	bool byte = notify_offset != UINT32_MAX;
-	if (h->restricted || hx_lost() || hx_fault(HX_FAULT_MAP) ||
-	    (byte && (notify_offset >= HX_PAGE || !(prot & PROT_WRITE)))) {
+	bool byte = notify_offset < HX_PAGE; /* libxengnttab: anything else is no byte */
+	if (!byte)
+		notify_offset = UINT32_MAX;
+	if (h->restricted || hx_lost() || hx_fault(HX_FAULT_MAP) || (byte && !(prot & PROT_WRITE))) {
 		errno = EINVAL;
 		return NULL;
 	}
@@ -393,10 +393,16 @@ EXPORT void *xengnttab_map_grant_ref_notify(xengnttab_handle *h, uint32_t domid,
 	return addr;
 }
 
+/*
+ * On Linux mappings hold the file: what was not unmapped before outlives the handle, until the process ends. So the
+ * descriptor stays open then, out of the program's way.
+ */
 EXPORT int xengnttab_close(xengnttab_handle *h)
 {
+	bool mine, maps = false;
 	if (!h)
 		return 0;
+	mine = h->owner == getpid();
 	pthread_mutex_lock(&hx_slow);
 	for (xengnttab_handle **p = &handles; *p; p = &(*p)->next)
 		if (*p == h) {
@@ -404,13 +410,16 @@ EXPORT int xengnttab_close(xengnttab_handle *h)
 			break;
 		}
 	pthread_mutex_unlock(&hx_slow);
-	for (unsigned b = 0; b < BUCKETS && h->owner == getpid(); b++)
-		while (h->bucket[b])
-			(void)unmap_locked(h, &h->bucket[b]);
+	for (unsigned b = 0; b < BUCKETS && mine; b++)
+		maps = maps || h->bucket[b];
+	if (maps && fcntl(h->fd, F_DUPFD_CLOEXEC, 200) < 0)
+		maps = false; /* as if the process had ended */
+	int rc = close(h->fd);
+	if (maps)
+		return rc;
+	hx_handle_closed(h->hid);
 	for (struct mapping *m; (m = h->spare); free(m))
 		h->spare = m->next;
-	int rc = close(h->fd);
-	hx_handle_closed(h->hid);
 	munmap(h->track, sizeof(*h->track));
 	pthread_mutex_destroy(&h->lock);
 	free(h->next_track);

@@ -104,7 +104,10 @@ EXPORT int xc_domain_getinfo(xc_interface *xch, uint32_t first_domid, unsigned i
 		info[n].running = !(flags & (HX_DOM_DYING | HX_DOM_SHUTDOWN)) && !info[n].paused;
 		info[n++].nr_online_vcpus = 1;
 	}
-	return (int)n;
+	if (n || !max_doms)
+		return (int)n;
+	errno = ESRCH; /* the hypercall's answer */
+	return -1;
 }
 
 static void fill(xc_domaininfo_t *info, int id, uint32_t flags)

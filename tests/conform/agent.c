@@ -4,7 +4,7 @@
  * data/conform/K/rsp ("SEQ ok NUMBERS..." or "SEQ err ERRNO"). H, S are small numbers chosen by the test:
  * H of an event channel handle, S of a page (or row of pages) shared; there is one gntshr and one gnttab handle.
  *
- *   reset                       close everything
+ *   reset                       unshare and close everything
  *   open H | close H            an event channel handle
  *   unbound H DOMID             -> port
  *   interdomain H DOMID PORT    -> port
@@ -18,10 +18,16 @@
  *   hoard DOMID                 share pages until it fails -> how many, errno; then unshare them
  *   peek S OFFSET | poke S OFFSET VALUE
  *   closeshr                    close the gntshr handle
- *   churn S CYCLES DOMID        share a page to DOMID filled with 0x11 and say its gref in page S, then unshare it, share
- *                               one to another domain filled with 0xee, and so on
+ *   churn S DOMID               share a page to DOMID filled with 0x11 and say its gref in page S, then unshare it, share
+ *                               one to another domain filled with 0xee, and so on, until byte 4 of page S is set
  *   map DOMID GREF WRITABLE     -> first byte
  *   spawn K | kill K            a child agent, reached as K; SIGKILL to it
+ *   xsread PATH                 -> the number it holds
+ *   xswrite PATH NUMBER
+ *   xsfill PATH                 make PATH/0, PATH/1.. until it fails -> how many, errno; then remove PATH
+ *   xswatch PATH | xsunwatch PATH
+ *   xsevents MS                 -> how many watch events come until none does for that long
+ *   xsstart | xsend             a transaction, which xsread and xswrite are in
  */
 #include "tests/conform/conform.h"
 
@@ -34,6 +40,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define NH       16U
@@ -48,7 +55,10 @@ static struct {
 	uint32_t count;
 } pages[NS];
 static pid_t children[NH];
-static unsigned me; /* which agent this is */
+static struct xs_handle *client; /* the tests' own connection to xenstore, not the conversation's */
+static xs_transaction_t tx;
+static const char *path; /* a command's first argument, as it came */
+static unsigned me;      /* which agent this is */
 
 struct reply {
 	long v[MAX_REFS];
@@ -73,6 +83,20 @@ static int done(int rc)
 
 /* --- commands ------------------------------------------------------------------------ */
 
+static xengntshr_handle *shr(void)
+{
+	if (!gntshr)
+		gntshr = xengntshr_open(NULL, 0);
+	return gntshr;
+}
+
+static int unshare(unsigned slot)
+{
+	uint8_t *at = pages[slot].at;
+	pages[slot].at = NULL;
+	return xengntshr_unshare(shr(), at, pages[slot].count);
+}
+
 static int do_reset(const long *a, struct reply *r)
 {
 	for (unsigned i = 0; i < NH; i++) {
@@ -85,13 +109,20 @@ static int do_reset(const long *a, struct reply *r)
 		}
 		children[i] = 0;
 	}
+	/* Closing does not end what is shared. */
+	for (unsigned i = 0; i < NS; i++)
+		if (pages[i].at && unshare(i))
+			return -errno;
 	if (gntshr)
 		xengntshr_close(gntshr);
 	if (gnttab)
 		xengnttab_close(gnttab);
 	gntshr = NULL;
 	gnttab = NULL;
-	memset(pages, 0, sizeof(pages));
+	if (client)
+		xs_close(client); /* its watches and transaction go with it */
+	client = NULL;
+	tx = XBT_NULL;
 	return 0;
 }
 
@@ -161,17 +192,10 @@ static int do_fill(const long *a, struct reply *r)
 	return say(r, err);
 }
 
-static xengntshr_handle *shr(void)
-{
-	if (!gntshr)
-		gntshr = xengntshr_open(NULL, 0);
-	return gntshr;
-}
-
 static int do_share(const long *a, struct reply *r)
 {
 	uint32_t refs[MAX_REFS];
-	if (a[2] > MAX_REFS || !shr())
+	if (a[2] > MAX_REFS || pages[a[0]].at || !shr())
 		return -EINVAL;
 	void *p = xengntshr_share_pages(gntshr, (uint32_t)a[1], (int)a[2], refs, (int)a[3]);
 	if (!p)
@@ -186,8 +210,8 @@ static int do_share(const long *a, struct reply *r)
 static int do_sharen(const long *a, struct reply *r)
 {
 	uint32_t ref;
-	if (!shr())
-		return -errno;
+	if (pages[a[0]].at || !shr())
+		return -EINVAL;
 	void *p = xengntshr_share_page_notify(gntshr, (uint32_t)a[1], &ref, (int)a[2], (uint32_t)a[3],
 					      (evtchn_port_t)a[4]);
 	if (!p)
@@ -199,7 +223,7 @@ static int do_sharen(const long *a, struct reply *r)
 
 static int do_unshare(const long *a, struct reply *r)
 {
-	return done(xengntshr_unshare(gntshr, pages[a[0]].at, pages[a[0]].count));
+	return done(unshare((unsigned)a[0]));
 }
 
 static int do_hoard(const long *a, struct reply *r)
@@ -237,12 +261,14 @@ static int do_closeshr(const long *a, struct reply *r)
 	return done(rc);
 }
 
-/* Page S: an uint32_t, the gref now shared to DOMID; 0 none. */
+/* Page S: an uint32_t, the gref now shared to DOMID; 0 none. Then a byte: enough. */
 static int do_churn(const long *a, struct reply *r)
 {
-	uint32_t *say_ref = (uint32_t *)(void *)pages[a[0]].at, mine, other;
-	for (long i = 0; i < a[1]; i++) {
-		uint8_t *p = xengntshr_share_pages(gntshr, (uint32_t)a[2], 1, &mine, 1);
+	uint8_t *control = pages[a[0]].at;
+	uint32_t *say_ref = (uint32_t *)(void *)control, mine, other;
+	time_t end = time(NULL) + 20; /* the test may have failed */
+	while (!__atomic_load_n(control + 4, __ATOMIC_SEQ_CST) && time(NULL) < end) {
+		uint8_t *p = xengntshr_share_pages(gntshr, (uint32_t)a[1], 1, &mine, 1);
 		if (!p)
 			return -errno;
 		memset(p, 0x11, PAGE);
@@ -258,7 +284,6 @@ static int do_churn(const long *a, struct reply *r)
 		if (xengntshr_unshare(gntshr, q, 1))
 			return -errno;
 	}
-	__atomic_store_n(say_ref, 0, __ATOMIC_SEQ_CST);
 	return 0;
 }
 
@@ -274,6 +299,81 @@ static int do_map(const long *a, struct reply *r)
 	say(r, *p);
 	return done(xengnttab_unmap(gnttab, p, 1));
 }
+
+/* --- xenstore ------------------------------------------------------------------------- */
+
+static struct xs_handle *xs(void)
+{
+	if (!client)
+		client = xs_open(0);
+	return client;
+}
+
+static int do_xsread(const long *a, struct reply *r)
+{
+	char *s = xs() ? xs_read(client, tx, path, NULL) : NULL;
+	if (!s)
+		return -errno;
+	say(r, strtol(s, NULL, 10));
+	free(s);
+	return 0;
+}
+
+static int do_xswrite(const long *a, struct reply *r)
+{
+	char s[24];
+	int n = snprintf(s, sizeof(s), "%ld", a[1]);
+	return xs() && xs_write(client, tx, path, s, (unsigned)n) ? 0 : -errno;
+}
+
+static int do_xsfill(const long *a, struct reply *r)
+{
+	char at[128];
+	long n = -1;
+	do
+		snprintf(at, sizeof(at), "%s/%ld", path, ++n);
+	while (n < 100000 && xs() && xs_write(client, XBT_NULL, at, "", 0));
+	int err = errno;
+	if (!xs_rm(xs(), XBT_NULL, path))
+		return -errno;
+	say(r, n);
+	return say(r, err);
+}
+
+static int do_xswatch(const long *a, struct reply *r)
+{
+	return xs() && xs_watch(client, path, "token") ? 0 : -errno;
+}
+
+static int do_xsunwatch(const long *a, struct reply *r)
+{
+	return xs() && xs_unwatch(client, path, "token") ? 0 : -errno;
+}
+
+static int do_xsevents(const long *a, struct reply *r)
+{
+	struct pollfd p = { .fd = xs() ? xs_fileno(client) : -1, .events = POLLIN };
+	unsigned len;
+	long n = 0;
+	for (char **event; poll(&p, 1, (int)a[0]) == 1 && (event = xs_read_watch(client, &len)); n++)
+		free(event);
+	return say(r, n);
+}
+
+static int do_xsstart(const long *a, struct reply *r)
+{
+	tx = xs() ? xs_transaction_start(client) : XBT_NULL;
+	return tx == XBT_NULL ? -errno : 0;
+}
+
+static int do_xsend(const long *a, struct reply *r)
+{
+	bool ok = xs_transaction_end(client, tx, false);
+	tx = XBT_NULL;
+	return ok ? 0 : -errno;
+}
+
+/* --- children ------------------------------------------------------------------------- */
 
 static int serve(int ready);
 
@@ -295,8 +395,10 @@ static int do_spawn(const long *a, struct reply *r)
 		/* libxen: the parent's handles are not ours to use */
 		memset(evtchn, 0, sizeof(evtchn));
 		memset(children, 0, sizeof(children));
+		memset(pages, 0, sizeof(pages));
 		gntshr = NULL;
 		gnttab = NULL;
+		client = NULL;
 		me = (unsigned)a[0];
 		_exit(serve(fds[1]));
 	}
@@ -319,14 +421,16 @@ static const struct {
 	const char *name;
 	int (*fn)(const long *a, struct reply *r);
 } commands[] = {
-	{ "reset", do_reset },     { "open", do_open },       { "close", do_close },
-	{ "unbound", do_unbound }, { "unbind", do_unbind },   { "interdomain", do_interdomain },
-	{ "notify", do_notify },   { "unmask", do_unmask },   { "pending", do_pending },
-	{ "echo", do_echo },       { "fill", do_fill },       { "share", do_share },
-	{ "sharen", do_sharen },   { "unshare", do_unshare }, { "hoard", do_hoard },
-	{ "peek", do_peek },       { "poke", do_poke },       { "closeshr", do_closeshr },
-	{ "churn", do_churn },     { "map", do_map },         { "spawn", do_spawn },
-	{ "kill", do_kill },
+	{ "reset", do_reset },       { "open", do_open },       { "close", do_close },
+	{ "unbound", do_unbound },   { "unbind", do_unbind },   { "interdomain", do_interdomain },
+	{ "notify", do_notify },     { "unmask", do_unmask },   { "pending", do_pending },
+	{ "echo", do_echo },         { "fill", do_fill },       { "share", do_share },
+	{ "sharen", do_sharen },     { "unshare", do_unshare }, { "hoard", do_hoard },
+	{ "peek", do_peek },         { "poke", do_poke },       { "closeshr", do_closeshr },
+	{ "churn", do_churn },       { "map", do_map },         { "spawn", do_spawn },
+	{ "kill", do_kill },         { "xsread", do_xsread },   { "xswrite", do_xswrite },
+	{ "xsfill", do_xsfill },     { "xswatch", do_xswatch }, { "xsunwatch", do_xsunwatch },
+	{ "xsevents", do_xsevents }, { "xsstart", do_xsstart }, { "xsend", do_xsend },
 };
 
 /* --- the conversation --------------------------------------------------------------------- */
@@ -338,8 +442,11 @@ static void obey(char *line, char *out, size_t size)
 	char *save = NULL, *seq = strtok_r(line, " ", &save), *name = strtok_r(NULL, " ", &save);
 	int rc = -ENOSYS, n = 0;
 	r.n = 0;
-	for (char *s; n < 8 && (s = strtok_r(NULL, " ", &save)); n++)
+	for (char *s; n < 8 && (s = strtok_r(NULL, " ", &save)); n++) {
 		args[n] = strtol(s, NULL, 10);
+		if (!n)
+			path = s;
+	}
 	for (unsigned i = 0; name && i < sizeof(commands) / sizeof(commands[0]); i++)
 		if (!strcmp(name, commands[i].name))
 			rc = commands[i].fn(args, &r);
@@ -354,24 +461,23 @@ static void obey(char *line, char *out, size_t size)
 
 static int serve(int ready)
 {
-	struct xs_handle *xs = xs_open(0);
+	struct xs_handle *h = xs_open(0);
 	char req[64], rsp[64], out[4096], last[32] = "";
 	unsigned n;
-	if (!xs)
+	if (!h)
 		return 1;
 	snprintf(req, sizeof(req), "data/conform/%u/req", me);
 	snprintf(rsp, sizeof(rsp), "data/conform/%u/rsp", me);
-	if (!xs_write(xs, XBT_NULL, req, "", 0) || !xs_write(xs, XBT_NULL, rsp, "ready", 5) ||
-	    !xs_watch(xs, req, "req"))
+	if (!xs_write(h, XBT_NULL, req, "", 0) || !xs_write(h, XBT_NULL, rsp, "ready", 5) || !xs_watch(h, req, "req"))
 		return 1;
 	if (ready >= 0 && (write(ready, "r", 1) != 1 || close(ready)))
 		return 1;
 	for (;;) {
-		char **event = xs_read_watch(xs, &n);
+		char **event = xs_read_watch(h, &n);
 		if (!event)
 			return 0; /* the domain is gone */
 		free(event);
-		char *line = xs_read(xs, XBT_NULL, req, NULL);
+		char *line = xs_read(h, XBT_NULL, req, NULL);
 		if (!line)
 			return 0;
 		size_t seq_len = strcspn(line, " ");
@@ -379,7 +485,7 @@ static int serve(int ready)
 			memcpy(last, line, seq_len);
 			last[seq_len] = 0;
 			obey(line, out, sizeof(out));
-			if (!xs_write(xs, XBT_NULL, rsp, out, (unsigned)strlen(out)))
+			if (!xs_write(h, XBT_NULL, rsp, out, (unsigned)strlen(out)))
 				return 1;
 		}
 		free(line);

@@ -14,13 +14,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 uint32_t guest;
 const char *toolstack;
+uint32_t *made;
 static int why_fd; /* what the test says about its end */
+
+long now_ms(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
 
 void nap_ms(long ms)
 {
@@ -53,31 +62,53 @@ void skip(const char *why)
 
 /* --- asking the agent -------------------------------------------------------------- */
 
+static struct {
+	struct xs_handle *xs;
+	pid_t owner;         /* a forked child has to open its own */
+	char watched[8][96]; /* where answers come */
+} st;
+
 static struct xs_handle *store(void)
 {
-	static struct xs_handle *xs;
-	static pid_t owner;
-	if (owner != getpid()) {
-		xs = xs_open(0);
-		owner = getpid();
+	if (st.owner != getpid()) {
+		memset(&st, 0, sizeof(st));
+		st.xs = xs_open(0);
+		st.owner = getpid();
 	}
-	if (!xs)
+	if (!st.xs)
 		failed(__FILE__, __LINE__, "no xenstore: %s", strerror(errno));
-	return xs;
+	return st.xs;
+}
+
+static void watch_once(const char *path)
+{
+	unsigned i = 0;
+	while (i < 8 && st.watched[i][0] && strcmp(st.watched[i], path))
+		i++;
+	if (i == 8 || st.watched[i][0])
+		return;
+	if (!xs_watch(store(), path, "answer"))
+		failed(__FILE__, __LINE__, "no watch: %s", strerror(errno));
+	snprintf(st.watched[i], sizeof(st.watched[i]), "%s", path);
+}
+
+/* Until something has changed, or for @ms. */
+static void await_change(int ms)
+{
+	struct pollfd p = { .fd = xs_fileno(store()), .events = POLLIN };
+	unsigned n;
+	if (poll(&p, 1, ms) == 1)
+		free(xs_read_watch(store(), &n));
 }
 
 /* Waits until the agent's answer to question @seq is there. */
-static char *answer(unsigned who, const char *seq)
+static char *answer(const char *path, const char *seq)
 {
-	char path[96];
-	snprintf(path, sizeof(path), "/local/domain/%u/data/conform/%u/rsp", guest, who);
-	for (int i = 0; i < 30000; i++) {
+	for (long end = now_ms() + 40000; now_ms() < end; await_change(1000)) {
 		char *s = xs_read(store(), XBT_NULL, path, NULL);
 		if (s && !strncmp(s, seq, strlen(seq)) && s[strlen(seq)] == ' ')
 			return s;
 		free(s);
-		if (i > 20)
-			nap_ms(1);
 	}
 	failed(__FILE__, __LINE__, "the agent does not answer");
 }
@@ -85,17 +116,20 @@ static char *answer(unsigned who, const char *seq)
 static int vask(unsigned who, long *v, unsigned nv, const char *fmt, va_list ap)
 {
 	static unsigned count;
-	char path[96], seq[32], line[512];
+	char path[96], req[96], seq[32], line[512];
 	struct timespec t;
 	int n;
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	snprintf(seq, sizeof(seq), "%lld%09ld.%u", (long long)t.tv_sec, t.tv_nsec, ++count);
 	n = snprintf(line, sizeof(line), "%s ", seq);
 	vsnprintf(line + n, sizeof(line) - (size_t)n, fmt, ap);
-	snprintf(path, sizeof(path), "/local/domain/%u/data/conform/%u/req", guest, who);
-	if (!xs_write(store(), XBT_NULL, path, line, (unsigned)strlen(line)))
+	snprintf(path, sizeof(path), "/local/domain/%u/data/conform/%u/rsp", guest, who);
+	snprintf(req, sizeof(req), "/local/domain/%u/data/conform/%u/req", guest, who);
+	(void)store();
+	watch_once(path);
+	if (!xs_write(store(), XBT_NULL, req, line, (unsigned)strlen(line)))
 		failed(__FILE__, __LINE__, "no agent %u: %s", who, strerror(errno));
-	char *s = answer(who, seq), *at = s + strlen(seq) + 1;
+	char *s = answer(path, seq), *at = s + strlen(seq) + 1;
 	if (!strncmp(at, "err ", 4)) {
 		errno = (int)strtol(at + 4, NULL, 10);
 		free(s);
@@ -143,7 +177,7 @@ bool agent_wait(uint32_t domid, int ms)
 {
 	char path[96];
 	snprintf(path, sizeof(path), "/local/domain/%u/data/conform/0/rsp", domid);
-	for (; ms > 0; ms--, nap_ms(1)) {
+	for (long end = now_ms() + ms; now_ms() < end; nap_ms(5)) {
 		char *s = xs_read(store(), XBT_NULL, path, NULL);
 		free(s);
 		if (s)
@@ -171,6 +205,15 @@ struct channel channel_open(void)
 	CHECK_EQ(event_within(c.e, 5000), c.port);
 	CHECK_EQ(xenevtchn_unmask(c.e, (evtchn_port_t)c.port), 0);
 	return c;
+}
+
+bool refused(xengnttab_handle *g, uint32_t ref)
+{
+	void *p = xengnttab_map_grant_ref(g, guest, ref, PROT_READ);
+	if (!p)
+		return true;
+	CHECK_EQ(xengnttab_unmap(g, p, 1), 0);
+	return false;
 }
 
 static sigjmp_buf fault_jmp;
@@ -207,11 +250,12 @@ static void run(const char *group, const struct test *t)
 	if (pipe(fds))
 		return;
 	fflush(stdout);
+	long start = now_ms();
 	pid_t pid = fork();
 	if (!pid) {
 		why_fd = fds[1];
 		close(fds[0]);
-		alarm(60);
+		alarm(120);
 		ask("reset");
 		t->fn();
 		_exit(0);
@@ -231,7 +275,18 @@ static void run(const char *group, const struct test *t)
 		printf("# killed by signal %d\n", WTERMSIG(status));
 	if (!ok && n)
 		printf("# %s\n", why);
+	if (now_ms() - start > 3000)
+		printf("# took %ld ms\n", now_ms() - start);
 	bad += !ok;
+}
+
+/* What became of a test's child by exec, with an event channel handle: answers one event. */
+static int adopt(int fd, int port)
+{
+	xenevtchn_handle *e = xenevtchn_fdopen(NULL, fd, 0);
+	if (!e || event_within(e, 5000) != port)
+		return 1;
+	return xenevtchn_unmask(e, (evtchn_port_t)port) || xenevtchn_notify(e, (evtchn_port_t)port) ? 1 : 0;
 }
 
 int main(int argc, char **argv)
@@ -240,12 +295,14 @@ int main(int argc, char **argv)
 		const char *name;
 		const struct test *tests;
 	} groups[] = {
-		{ "evtchn", evtchn_tests }, { "grant", grant_tests },   { "copy", copy_tests },
-		{ "death", death_tests },   { "domain", domain_tests },
+		{ "evtchn", evtchn_tests }, { "grant", grant_tests }, { "copy", copy_tests },
+		{ "death", death_tests },   { "store", store_tests }, { "domain", domain_tests },
 	};
 	const char *pattern = "";
 	if (argc == 2 && !strcmp(argv[1], "agent"))
 		return agent_main();
+	if (argc == 4 && !strcmp(argv[1], "adopt"))
+		return adopt(atoi(argv[2]), atoi(argv[3]));
 	if (argc < 3 || strcmp(argv[1], "dom0")) {
 		fprintf(stderr, "usage: conform agent | conform dom0 GUEST [--toolstack PROG] [PATTERN]\n");
 		return 2;
@@ -257,7 +314,8 @@ int main(int argc, char **argv)
 		else
 			pattern = argv[i];
 	}
-	if (!agent_wait(guest, 10000)) {
+	made = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (made == MAP_FAILED || !agent_wait(guest, 20000)) {
 		printf("Bail out! no agent in domain %u\n", guest);
 		return 1;
 	}

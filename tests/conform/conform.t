@@ -20,13 +20,24 @@ cat >"$HOSTXEN_DIR/toolstack" <<END
 #!/bin/sh
 # run from a program in dom0, whose preload the command does not need
 unset LD_PRELOAD
+last=$HOSTXEN_DIR/last-domid
 case \$1 in
-create) exec "$hostxen" create "\$2" ;;
+create)
+	id=\$2
+	if [ -z "\$id" ]; then
+		id=\$((\$(cat "\$last" 2>/dev/null || echo 40) + 1))
+		echo \$id >"\$last"
+	fi
+	"$hostxen" create "\$id" >/dev/null && echo "\$id"
+	;;
 destroy) exec "$hostxen" destroy --kill "\$2" ;;
 agent) "$hostxen" run -d "\$2" -- "$conform" agent >/dev/null 2>&1 & ;;
 esac
 END
 chmod +x "$HOSTXEN_DIR/toolstack"
+
+# as many as the real driver allows
+export HOSTXEN_GNTALLOC_LIMIT=1024
 
 "$hostxen" start || exit 1
 "$hostxen" run -d 7 -- "$conform" agent &
