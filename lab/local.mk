@@ -6,7 +6,13 @@ EXTRA_PROGRAMS += lab/tools/blkverify
 lab_tools_blkverify_SOURCES = lab/tools/blkverify.c
 CLEANFILES += lab/tools/blkverify
 
-lab_programs = lab/tools/blkverify tests/conform/conform
+# preloaded into xl
+EXTRA_LTLIBRARIES += lab/tools/choose-domid.la
+lab_tools_choose_domid_la_SOURCES = lab/tools/choose-domid.c
+lab_tools_choose_domid_la_LDFLAGS = -module -shared -avoid-version -rpath $(abs_builddir)
+CLEANFILES += lab/tools/choose-domid.la
+
+lab_programs = lab/tools/blkverify lab/tools/choose-domid.la tests/conform/conform
 lab-programs: $(lab_programs)
 	$(MKDIR_P) '$(LAB_TREE)'
 	for p in $(lab_programs); do $(LIBTOOL) --silent --mode=install cp $$p '$(LAB_TREE)' || exit 1; done
