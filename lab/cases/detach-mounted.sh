@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # what: a disk detached, cleanly or by force, while it is mounted: Linux since 5.16 does not refuse; what was synced is in the image, the guest and the name live on
-# set: short
 # time: 90
 img=$(image mounted.img 16M)
 attach "file:$img" xvdb

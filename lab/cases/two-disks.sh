@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # what: two disks under load at once, two queues each, do not disturb each other
-# set: short
 # time: 150
 a=$(image a.img 8M)
 b=$(image b.img 8M)
