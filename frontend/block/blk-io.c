@@ -895,7 +895,7 @@ int cmd_io(int argc, char **argv)
 			  .order = FRONT_MAX_ORDER,
 			  .seed = 1,
 			  .wake_percent = WAKE_PERCENT,
-			  .timeout_s = 10 };
+			  .timeout_s = 30 };
 	struct blkfront_config c = { 0 };
 	struct target t = { 0 };
 	const char *dev;

@@ -21,7 +21,7 @@
 #define PAGE_SECTORS   (PAGE_BYTES / SECTOR_BYTES)
 #define DEF_BUF_BYTES  65536u
 #define DEF_BUFS       16u
-#define DEF_TIMEOUT_MS 10000u
+#define DEF_TIMEOUT_MS 30000u
 #define MAX_POOL_PAGES (1u << 20) /* 4 GiB: beyond is a mistake of the caller */
 
 const char *const blkfront_types[2] = { "svbd", "vbd" };

@@ -40,7 +40,7 @@ struct blkfront_config {
 	uint32_t bufs;      /* a queue; 0: 16 */
 	enum blkfront_grants grants;
 	bool no_indirect;
-	uint32_t timeout_ms; /* to connect; 0: 10 s */
+	uint32_t timeout_ms; /* to connect; 0: 30 s */
 };
 
 struct blkfront_info {
