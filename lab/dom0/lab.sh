@@ -218,6 +218,11 @@ diagnose() {
 	echo "# failed: $(cat $LAB/why 2>/dev/null || echo 'a command ended with an error') (status $1); its trace:"
 	tail -n 40 $LAB/log | sed 's/^/#   /'
 	[ ! -s /var/log/synth-blkd.log ] || { echo "# synth-blkd said:"; tail -n 40 /var/log/synth-blkd.log | sed 's/^/#   /'; }
+	echo "# devices, and their counters which are not 0:"
+	timeout -s KILL 10 synthctl list 2>&1 | sed 's/^/#   /'
+	timeout -s KILL 10 synthctl --json stat 2>/dev/null | jq -r '.devices[] | .device, (.metrics | to_entries[] | select(.value != 0) | "  \(.key) \(.value)")' | sed 's/^/#   /'
+	echo "# xl list:"
+	timeout -s KILL 10 xl list 2>&1 | sed 's/^/#   /'
 	_con=/var/log/xen/guest-$G.log
 	[ ! -s "$_con" ] || { echo "# the guest's console:"; tail -c 1500 "$_con" | tr -d '\r' | tail -n 15 | sed 's/^/#   /'; }
 	echo "# xenstore:"
