@@ -47,8 +47,10 @@ dom0 xenstore-write $B/1/$V/script "$named"
 
 # the kernel takes a device
 bus=$SYNTH_SYSROOT/sys/bus/xen-backend
-mkdir -p "$bus/devices/vbd-1-$V" "$bus/devices/vbd-2-$V" "$bus/devices/vif-1-0" "$bus/drivers/vbd" "$bus/devices/console-0"
-ln -s ../../drivers/vbd "$bus/devices/vbd-2-$V/driver"
+mkdir -p "$bus/devices/vbd-2-$V" "$bus/devices/vbd-1-51728" "$bus/devices/vif-1-$V" "$bus/drivers/vbd" "$bus/devices/console-0"
+for name in vbd-2-$V vbd-1-51728 vif-1-$V; do ln -s ../../drivers/vbd "$bus/devices/$name/driver"; done
+is "the kernel has devices of others: nothing is wrong" "$(problems)" ''
+mkdir "$bus/devices/vbd-1-$V"
 sick 'the kernel knows our device' 'warning kernel-claim sinner/xvda'
 ln -s ../../drivers/vbd "$bus/devices/vbd-1-$V/driver"
 sick 'the kernel took our device' 'error kernel-claim sinner/xvda'
