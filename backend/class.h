@@ -26,9 +26,14 @@ struct device_class {
 		    uint32_t *reply_bytes);
 	int (*resize)(struct device *d, void *reply, uint32_t *reply_bytes); /* NULL: has no size */
 	int (*set)(struct device *d, const void *body, uint32_t bytes);      /* WIRE_SET; NULL: nothing to set */
-	void (*close)(struct device *d);                                     /* no queue is left */
+	/* Takes @fd; -1: stop; NULL: cannot. */
+	int (*trace)(struct device *d, const struct wire_trace *t, int fd);
+	void (*close)(struct device *d); /* no queue is left */
 	/* Check what a WIRE_CONNECT asks for, before anything is mapped. */
 	int (*connect)(struct device *d, const struct wire_connect *c);
+
+	void (*disconnected)(
+		struct device *d); /* the last queue is closed; also after a connect that failed; NULL ok */
 
 	/* A queue with its ring pages mapped and its ports adopted: make everything its thread needs. */
 	int (*queue_open)(struct queue *q, const struct wire_connect *c);

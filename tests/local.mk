@@ -8,5 +8,6 @@ EXTRA_DIST += tests/README.md tests/lib/world.sh tests/tsan.supp
 include tests/conform/local.mk
 include tests/hostile/local.mk
 include tests/block/local.mk
+include tests/net/local.mk
 include tests/toolstack/local.mk
 include tests/xenbus/local.mk

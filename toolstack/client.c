@@ -22,9 +22,15 @@ struct client {
 	int fd;
 	char *path;
 	double timeout_s;
+	const char *program;
 	int64_t id; /* of the last request */
 	char *buf;  /* received and not used yet */
 	size_t used, size;
+};
+
+const struct service services[NR_SERVICES] = {
+	{ "disk", "synth-blkd", "blkd" },
+	{ "nic", "synth-netd", "netd" },
 };
 
 static volatile sig_atomic_t interrupted;
@@ -74,15 +80,26 @@ static int fail(struct failure *f, int status, const char *code, const char *wha
 	return status;
 }
 
-static int fail_connect(const char *path, int err, struct failure *f)
+/* @what with @format's one %s filled in: the daemon's name. */
+static const char *named(char what[64], const char *format, const char *program)
 {
-	char why[256];
+	const char *at = strstr(format, "%s");
+
+	snprintf(what, 64, "%.*s%s%s", (int)(at - format), format, program, at + 2);
+	return what;
+}
+
+static int fail_connect(const struct service *to, const char *path, int err, struct failure *f)
+{
+	char why[256], what[64], next[128];
 
 	snprintf(why, sizeof(why), "%s: %s", path, strerror(err));
 	if (err == EACCES || err == EPERM)
-		return fail(f, EXIT_PERMISSION, "permission", "cannot talk to synth-blkd", why, "run synthctl as root");
-	return fail(f, EXIT_UNREACHABLE, "nodaemon", "synth-blkd is not running", why,
-		    "start it (synth-blkd), or say where its socket is with --socket");
+		return fail(f, EXIT_PERMISSION, "permission", named(what, "cannot talk to %s", to->program), why,
+			    "run synthctl as root");
+	f->absent = err == ENOENT || err == ECONNREFUSED;
+	snprintf(next, sizeof(next), "start it (%s), or say where its socket is with --socket", to->program);
+	return fail(f, EXIT_UNREACHABLE, "nodaemon", named(what, "%s is not running", to->program), why, next);
 }
 
 static int socket_path(const struct opts *o, char *path, size_t bytes, struct failure *f)
@@ -93,7 +110,7 @@ static int socket_path(const struct opts *o, char *path, size_t bytes, struct fa
 	if (opt_has(o, OPT_SOCKET))
 		n = snprintf(path, bytes, "%s", o->text[OPT_SOCKET]);
 	else
-		n = snprintf(path, bytes, "%s/blkd.sock", dir && *dir ? dir : SYNTH_RUNDIR);
+		n = snprintf(path, bytes, "%s/%s.sock", dir && *dir ? dir : SYNTH_RUNDIR, service_of(o)->stem);
 	if (n < 0 || (size_t)n >= bytes)
 		return fail(f, EXIT_USAGE, "usage", "the socket's path is too long for a Unix socket", path, NULL);
 	return 0;
@@ -104,6 +121,7 @@ int client_open(const struct opts *o, struct client **ret, struct failure *f)
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	struct sigaction act = { .sa_handler = on_sigint }, old;
 	struct client *c;
+	char what[64];
 	int rc = socket_path(o, sa.sun_path, sizeof(sa.sun_path), f);
 
 	if (rc)
@@ -112,16 +130,17 @@ int client_open(const struct opts *o, struct client **ret, struct failure *f)
 	if (!c)
 		return fail(f, EXIT_FAILED, "failed", "out of memory", NULL, NULL);
 	c->path = strdup(sa.sun_path);
+	c->program = service_of(o)->program;
 	c->timeout_s = opt_has(o, OPT_TIMEOUT) ? o->seconds[OPT_TIMEOUT] : 10;
 	c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	/* A Unix socket connects at once or says EAGAIN when the listener's queue is full: a daemon that hangs. */
 	if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&sa, sizeof(sa)) < 0) {
 		if (c->fd >= 0 && errno == EAGAIN)
-			rc = fail(f, EXIT_UNREACHABLE, "nodaemon", "synth-blkd does not answer",
+			rc = fail(f, EXIT_UNREACHABLE, "nodaemon", named(what, "%s does not answer", c->program),
 				  "its queue of connections is full",
 				  "look at its log; restarting it does not disturb the guests");
 		else
-			rc = fail_connect(sa.sun_path, errno, f);
+			rc = fail_connect(service_of(o), sa.sun_path, errno, f);
 		client_close(c);
 		return rc;
 	}
@@ -155,7 +174,10 @@ struct json_object *request_new(const char *cmd)
 
 static int lost(struct client *c, int err, struct failure *f)
 {
-	return fail(f, EXIT_UNREACHABLE, "nodaemon", "synth-blkd went away in the middle of the request",
+	char what[64];
+
+	return fail(f, EXIT_UNREACHABLE, "nodaemon",
+		    named(what, "%s went away in the middle of the request", c->program),
 		    err ? strerror(err) : "it closed the connection",
 		    "look at its log; `synthctl list` tells what was done");
 }
@@ -168,11 +190,13 @@ static int wait_for(struct client *c, short events, double deadline, struct fail
 		double left = deadline - now_s();
 		struct timespec t;
 		sigset_t block, old;
+		char what[64];
 		int n;
 
 		if (left <= 0)
 			return fail(
-				f, EXIT_UNREACHABLE, "nodaemon", "synth-blkd does not answer", "no reply in time",
+				f, EXIT_UNREACHABLE, "nodaemon", named(what, "%s does not answer", c->program),
+				"no reply in time",
 				"look at its log, or wait longer with --timeout; `synthctl list` tells what was done");
 		left = fmin(left, 1e6);
 		t.tv_sec = (time_t)left;
@@ -232,7 +256,7 @@ static int recv_line(struct client *c, double deadline, size_t *taken, struct fa
 			char *p = size <= REPLY_MAX ? realloc(c->buf, size) : NULL;
 
 			if (!p)
-				return fail(f, EXIT_FAILED, "failed", "synth-blkd's reply is too long", NULL, NULL);
+				return fail(f, EXIT_FAILED, "failed", "the daemon's reply is too long", NULL, NULL);
 			c->buf = p;
 			c->size = size;
 		}
@@ -261,9 +285,9 @@ static const struct {
 
 static int not_understood(struct failure *f)
 {
-	return fail(f, EXIT_FAILED, "failed", "synth-blkd's reply is not understood",
+	return fail(f, EXIT_FAILED, "failed", "the daemon's reply is not understood",
 		    "it breaks the protocol of version 1",
-		    "are synthctl and synth-blkd of the same version? (`synthctl version`)");
+		    "are synthctl and the daemon of the same version? (`synthctl version`)");
 }
 
 /* @reply answers our request: its result, or its error in @f. */
@@ -339,4 +363,61 @@ int ask(const struct opts *o, struct json_object *req, double extra_s, struct js
 	rc = client_call(c, req, extra_s, ret, &f);
 	client_close(c);
 	return rc ? failure_report(&f) : 0;
+}
+
+struct opts opts_for(const struct opts *o, const char *dev)
+{
+	struct opts to = *o;
+
+	if (strncmp(dev, "eth", 3) == 0)
+		to.service = SERVICE_NIC;
+	return to;
+}
+
+int ask_each(const struct opts *o, struct json_object *(*make)(void *arg), void *arg, struct json_object **ret)
+{
+	struct json_object *all = json_object_new_array();
+	struct failure first = { 0 };
+	unsigned answered = 0;
+	int rc = 0;
+
+	for (unsigned i = 0; rc == 0 && i < (o->service || opt_has(o, OPT_SOCKET) ? 1 : NR_SERVICES); i++) {
+		struct json_object *part = NULL;
+		struct failure f = { 0 };
+		struct opts to = *o;
+		struct client *c;
+
+		if (!to.service)
+			to.service = &services[i];
+		rc = client_open(&to, &c, &f);
+		if (rc && f.absent) {
+			rc = 0;
+			if (first.what)
+				failure_clear(&f);
+			else
+				first = f;
+			continue;
+		}
+		if (rc == 0) {
+			rc = client_call(c, make(arg), 0, &part, &f);
+			client_close(c);
+		}
+		if (rc == 0 && !json_object_is_type(part, json_type_array))
+			rc = fail(&f, EXIT_FAILED, "failed", "the daemon's reply is not understood", "it is no list",
+				  NULL);
+		for (size_t k = 0; rc == 0 && k < json_object_array_length(part); k++)
+			json_object_array_add(all, json_object_get(json_object_array_get_idx(part, k)));
+		json_object_put(part);
+		answered++;
+		if (rc)
+			failure_report(&f);
+	}
+	if (rc == 0 && answered == 0)
+		rc = failure_report(&first);
+	failure_clear(&first);
+	if (rc)
+		json_object_put(all);
+	else
+		*ret = all;
+	return rc;
 }

@@ -217,15 +217,16 @@ static int detach_interrupted(const struct opts *o, const char *dom, const char 
 			 member(dev, "state"),
 			 *member(dev, "frontend_state") ? member(dev, "frontend_state") : "not seen yet");
 	else
-		snprintf(why, sizeof(why), "%s/%s is gone, as far as synth-blkd says", dom, name);
+		snprintf(why, sizeof(why), "%s/%s is gone, as far as %s says", dom, name, service_of(o)->program);
 	complain("interrupted", "interrupted", why,
 		 dev ? "the guest was asked to let go and may still do so; `synthctl list` tells" : NULL);
 	json_object_put(dev);
 	return EXIT_INTERRUPTED;
 }
 
-static int detach(const struct opts *o, const char *dom, const char *dev)
+static int detach(const struct opts *any, const char *dom, const char *dev)
 {
+	const struct opts to = opts_for(any, dev), *o = &to;
 	double wait = opt_has(o, OPT_WAIT) ? o->seconds[OPT_WAIT] : 10;
 	struct json_object *req = request_new("detach"), *result = NULL;
 	struct failure f = { 0 };

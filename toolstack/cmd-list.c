@@ -24,19 +24,25 @@ static struct json_object *device_request(const char *cmd, const char *text)
 	return req;
 }
 
+static struct json_object *list_request(void *arg)
+{
+	struct json_object *req = request_new("list");
+
+	if (arg)
+		json_object_object_add(req, "dom", json_object_new_string(arg));
+	return req;
+}
+
 static int list(const struct opts *o, char **doms, int nr)
 {
 	struct json_object *all = json_object_new_array();
 	int rc = 0;
 
 	for (int i = 0; !rc && i < MAX(nr, 1); i++) {
-		struct json_object *req = request_new("list"), *part = NULL;
+		struct json_object *part = NULL;
 
-		if (nr)
-			json_object_object_add(req, "dom", json_object_new_string(doms[i]));
-		rc = ask(o, req, 0, &part);
-		for (size_t k = 0; json_object_is_type(part, json_type_array) && k < json_object_array_length(part);
-		     k++)
+		rc = ask_each(o, list_request, nr ? doms[i] : NULL, &part);
+		for (size_t k = 0; !rc && k < json_object_array_length(part); k++)
 			json_object_array_add(all, json_object_get(json_object_array_get_idx(part, k)));
 		json_object_put(part);
 	}
@@ -48,16 +54,24 @@ static int list(const struct opts *o, char **doms, int nr)
 
 int cmd_list(const struct opts *o, char **args, int nr)
 {
-	if (nr && !strcmp(args[0], "disk")) {
-		args++;
-		nr--;
-	}
-	return list(o, args, nr);
+	struct opts one = *o;
+
+	for (unsigned i = 0; nr && i < NR_SERVICES; i++)
+		if (!strcmp(args[0], services[i].class)) {
+			one.service = &services[i];
+			args++;
+			nr--;
+			break;
+		}
+	return list(&one, args, nr);
 }
 
 int cmd_block_list(const struct opts *o, char **args, int nr)
 {
-	return list(o, args, nr);
+	struct opts disks = *o;
+
+	disks.service = SERVICE_DISK;
+	return list(&disks, args, nr);
 }
 
 static int ask_device(const struct opts *o, struct json_object *req)
@@ -74,13 +88,15 @@ static int ask_device(const struct opts *o, struct json_object *req)
 int cmd_show(const struct opts *o, char **args, int nr)
 {
 	struct json_object *req = device_request("show", args[0]);
+	struct opts to = opts_for(o, strrchr(args[0], '/') ? strrchr(args[0], '/') + 1 : "");
 
-	return req ? ask_device(o, req) : EXIT_USAGE;
+	return req ? ask_device(&to, req) : EXIT_USAGE;
 }
 
 int cmd_resize(const struct opts *o, char **args, int nr)
 {
 	struct json_object *req = device_request("resize", args[0]), *dev = NULL;
+	struct opts to = opts_for(o, strrchr(args[0], '/') ? strrchr(args[0], '/') + 1 : "");
 	struct json_object *size;
 	uint64_t bytes;
 	int rc;
@@ -94,7 +110,7 @@ int cmd_resize(const struct opts *o, char **args, int nr)
 		}
 		json_object_object_add(req, "size", json_object_new_int64((int64_t)bytes));
 	}
-	rc = ask(o, req, 0, &dev);
+	rc = ask(&to, req, 0, &dev);
 	if (!rc && opt_has(o, OPT_JSON)) {
 		rc = print_device(o, dev);
 	} else if (!rc && !opt_has(o, OPT_QUIET) && json_object_object_get_ex(dev, "size", &size)) {
@@ -112,12 +128,21 @@ int cmd_daemon(const struct opts *o, char **args, int nr)
 {
 	struct json_object *result = NULL;
 	bool stop = !strcmp(args[0], "stop");
+	struct opts to = *o;
 	int rc;
+
+	if (nr > 1) {
+		for (unsigned i = 0; i < NR_SERVICES; i++)
+			if (!strcmp(args[1], services[i].class))
+				to.service = &services[i];
+		if (!to.service)
+			return usage_error("there is a daemon for each class: disk, nic; not for \"%.40s\"", args[1]);
+	}
 
 	if (!stop && strcmp(args[0], "status"))
 		return usage_error("daemon status, or daemon stop");
 	/* A drain may have to wait for slow storage. */
-	rc = ask(o, request_new(stop ? "stop" : "status"), stop ? 20 : 0, &result);
+	rc = ask(&to, request_new(stop ? "stop" : "status"), stop ? 20 : 0, &result);
 	if (!rc && !opt_has(o, OPT_QUIET) && opt_has(o, OPT_JSON)) {
 		json_object_object_add(result, "v", json_object_new_int(1));
 		rc = print_json(result);

@@ -53,12 +53,14 @@ static int print_stat_json(struct json_object *list, double seconds)
 
 /* ------------------------------------------------------------------ rates */
 
-static const struct rate {
+struct rate {
 	const char *heading;
 	const char *metrics[6]; /* summed */
 	double scale;
 	bool bytes; /* a size */
-} rates[] = {
+};
+
+static const struct rate disk_rates[] = {
 	{ "READ/s", { "read_requests" }, 1, false },
 	{ "WRITE/s", { "write_requests" }, 1, false },
 	{ "FLUSH/s", { "flush_requests", "barrier_requests" }, 1, false },
@@ -70,6 +72,17 @@ static const struct rate {
 	  { "read_errors", "write_errors", "flush_errors", "barrier_errors", "discard_errors", "bad_requests" },
 	  1,
 	  false },
+};
+
+static const struct rate nic_rates[] = {
+	{ "TX/s", { "tx_packets" }, 1, false },
+	{ "RX/s", { "rx_packets" }, 1, false },
+	{ "TX-B/s", { "tx_bytes" }, 1, true },
+	{ "RX-B/s", { "rx_bytes" }, 1, true },
+	{ "EV-IN/s", { "events_in" }, 1, false },
+	{ "EV-OUT/s", { "events_out" }, 1, false },
+	{ "DROP/s", { "tx_dropped", "rx_dropped", "rx_stalled", "rx_filtered" }, 1, false },
+	{ "ERR/s", { "tx_errors", "rx_errors" }, 1, false },
 };
 
 /* The sum of a rate's metrics in a sample of a device; false when one of them is not there. */
@@ -113,42 +126,69 @@ static char *rate_cell(const struct opts *o, struct json_object *before, struct 
 	return asprintf(&text, "%.0f", v) < 0 ? NULL : text;
 }
 
-static int print_rates(const struct opts *o, struct json_object *before, struct json_object *now, double seconds,
-		       bool first)
+static bool is_nic(struct json_object *dev)
 {
-	const char *names[1 + ARRAY_SIZE(rates)] = { "DEVICE" };
-	bool right[1 + ARRAY_SIZE(rates)] = { false };
-	struct table *t;
+	return strncmp(member(dev, "dev"), "eth", 3) == 0;
+}
 
-	for (unsigned i = 0; i < ARRAY_SIZE(rates); i++) {
+/* A table of the devices of one class; nothing when there is none. */
+static void print_rate_table(const struct opts *o, struct json_object *before, struct json_object *now, double seconds,
+			     bool nics, bool *first)
+{
+	_Static_assert(ARRAY_SIZE(disk_rates) == ARRAY_SIZE(nic_rates), "one shape of table");
+	const struct rate *rates = nics ? nic_rates : disk_rates;
+	const char *names[1 + ARRAY_SIZE(disk_rates)] = { "DEVICE" };
+	bool right[1 + ARRAY_SIZE(disk_rates)] = { false };
+	struct table *t = NULL;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(disk_rates); i++) {
 		names[1 + i] = rates[i].heading;
 		right[1 + i] = true;
 	}
-	t = table_new(names, right, ARRAY_SIZE(names));
 	for (size_t k = 0; k < json_object_array_length(now); k++) {
 		struct json_object *dev = json_object_array_get_idx(now, k);
 		struct json_object *old = same_device(before, member(dev, "device"));
-		char *cells[1 + ARRAY_SIZE(rates)] = { clean_text(member(dev, "device")) };
+		char *cells[1 + ARRAY_SIZE(disk_rates)];
 
-		for (unsigned i = 0; i < ARRAY_SIZE(rates); i++)
+		if (is_nic(dev) != nics)
+			continue;
+		if (!t)
+			t = table_new(names, right, ARRAY_SIZE(names));
+		cells[0] = clean_text(member(dev, "device"));
+		for (unsigned i = 0; i < ARRAY_SIZE(disk_rates); i++)
 			cells[1 + i] = rate_cell(o, old, dev, &rates[i], seconds);
 		table_add(t, cells);
 	}
-	if (!first)
+	if (!t)
+		return;
+	if (!*first)
 		putchar('\n');
+	*first = false;
 	table_print(t, !opt_has(o, OPT_NOHEADINGS));
+}
+
+static int print_rates(const struct opts *o, struct json_object *before, struct json_object *now, double seconds,
+		       bool first)
+{
+	print_rate_table(o, before, now, seconds, false, &first);
+	print_rate_table(o, before, now, seconds, true, &first);
 	return fflush(stdout) ? EXIT_FAILED : EXIT_OK;
 }
 
 /* ------------------------------------------------------------------ the command */
 
-static struct json_object *stat_request(const char *dom, const char *dev)
+struct asked {
+	const char *dom, *dev; /* "": all */
+};
+
+static struct json_object *stat_request(void *arg)
 {
+	const struct asked *a = arg;
 	struct json_object *req = request_new("stat");
 
-	if (*dom) {
-		json_object_object_add(req, "dom", json_object_new_string(dom));
-		json_object_object_add(req, "dev", json_object_new_string(dev));
+	if (*a->dom) {
+		json_object_object_add(req, "dom", json_object_new_string(a->dom));
+		json_object_object_add(req, "dev", json_object_new_string(a->dev));
 	}
 	return req;
 }
@@ -169,14 +209,12 @@ static int sleep_s(double s)
 
 static int sample(const struct opts *o, const char *dom, const char *dev, struct json_object **ret)
 {
-	int rc = ask(o, stat_request(dom, dev), 0, ret);
+	struct asked a = { dom, dev };
+	struct opts to = opts_for(o, dev);
 
-	if (!rc && !json_object_is_type(*ret, json_type_array)) {
-		complain("failed", "synth-blkd's reply is not understood", "it is no list", NULL);
-		json_object_put(*ret);
-		return EXIT_FAILED;
-	}
-	return rc;
+	if (*dev && !to.service)
+		to.service = SERVICE_DISK;
+	return ask_each(&to, stat_request, &a, ret);
 }
 
 static int watch(const struct opts *o, const char *dom, const char *dev, struct json_object *before)

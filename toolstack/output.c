@@ -44,7 +44,16 @@ static const struct column {
 	{ "SECTOR", "physical_sector", NUMBER, false, "bytes of a physical sector" },
 	{ "DISCARD", "discard", YESNO, false, "discard is offered" },
 	{ "USER-FRONTEND", "user_frontend", YESNO, false, "meant for a front end in user space" },
-	{ "TARGET", "target", TEXT, true, "the image" },
+	{ "MAC", "mac", TEXT, false, "address of a nic" },
+	{ "MTU", "mtu", NUMBER, false, "largest packet of a nic" },
+	{ "LINK", "link", TEXT, false, "up or down" },
+	{ "RATE", "rate", TEXT, false, "bytes a period of so many microseconds that the guest may send" },
+	{ "INTERFACE", "interface", TEXT, false, "the nic's TAP" },
+	{ "PAIRED", "paired", YESNO, false, "the nic it is joined to is there" },
+	{ "SPLIT-EVENTS", "split_events", YESNO, false, "each direction has its event channel" },
+	{ "FRONTEND-FEATURES", "frontend_features", TEXT, false, "what a nic's front end can take" },
+	{ "MULTICAST-FILTER", "multicast_filter", YESNO, false, "the guest hears only the groups it named" },
+	{ "TARGET", "target", TEXT, true, "the image, or where a nic is connected" },
 	{ "WORKER", "worker", NUMBER, false, "process that serves the guest" },
 	{ "ATTACHED", "attached_s", SECONDS, false, "since when" },
 	{ "UUID", "uuid", TEXT, false, "of this attachment" },
@@ -314,7 +323,7 @@ int print_devices(const struct opts *o, struct json_object *array)
 	if (nr < 0)
 		return EXIT_USAGE;
 	if (!json_object_is_type(array, json_type_array)) {
-		complain("failed", "synth-blkd's reply is not understood", "it is no list", NULL);
+		complain("failed", "the daemon's reply is not understood", "it is no list", NULL);
 		return EXIT_FAILED;
 	}
 	if (opt_has(o, OPT_JSON))

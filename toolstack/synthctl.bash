@@ -11,18 +11,19 @@ _synthctl_domains()
 _synthctl()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} cmd='' i words='' nr=0
-	local commands='attach detach list show stat resize doctor daemon completion version help block-attach block-list block-detach'
+	local commands='attach detach list show stat set trace resize doctor daemon completion version help block-attach block-list block-detach'
 	local common='--help --version --socket --timeout --json --quiet'
 
 	COMPREPLY=()
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
-		--socket|--timeout|-o|--output|--queues|--cache|--poll-us|--wait|-i|--interval|-c|--count) ((i++)) ;;
+		--socket|--timeout|-o|--output|--queues|--cache|--poll-us|--wait|--tap|--bridge|--ovs|--pair|--stream|--dev|--mac|--mtu|--rate|--link|-w|--write|--snaplen|--max-size|-i|--interval|-c|--count) ((i++)) ;;
 		-*) ;;
 		*) if [ -z "$cmd" ]; then cmd=${COMP_WORDS[i]}; else ((nr++)); fi ;;
 		esac
 	done
 	case $prev in
+	--link) COMPREPLY=($(compgen -W 'up down' -- "$cur")); return ;;
 	--cache) COMPREPLY=($(compgen -W 'direct buffered' -- "$cur")); return ;;
 	--socket) COMPREPLY=($(compgen -f -- "$cur")); return ;;
 	--timeout|--queues|--poll-us|--wait|-i|--interval|-c|--count) return ;;
@@ -33,9 +34,10 @@ _synthctl()
 	case $cmd in
 	'') words=$commands ;;
 	attach)
-		words='--ro --queues --user-frontend --cdrom --removable --cache --no-discard --poll-us --wait --may-exist'
+		words='--tap --bridge --ovs --pair --stream --null --dev --mac --mtu --rate --queues --user-frontend --poll-us --wait'
+		[ "${COMP_WORDS[2]}" = nic ] || words='--ro --queues --user-frontend --cdrom --removable --cache --no-discard --poll-us --wait --may-exist'
 		case $nr in
-		0) words="disk $words" ;;
+		0) words='disk nic' ;;
 		1) words="$words $(_synthctl_domains)" ;;
 		2) case $cur in
 		   -*) ;;
@@ -45,7 +47,9 @@ _synthctl()
 	detach) words="--force --wait --if-exists $(synthctl list -Ho device 2>/dev/null)" ;;
 	show|resize) words="$(synthctl list -Ho device 2>/dev/null)" ;;
 	stat) words="--interval --count --noheadings --bytes $(synthctl list -Ho device 2>/dev/null)" ;;
-	list) words="disk --output --noheadings --bytes $(_synthctl_domains)" ;;
+	set) words="--rate --link $(synthctl list nic -Ho device 2>/dev/null)" ;;
+	trace) words="--write --snaplen --max-size --stop $(synthctl list nic -Ho device 2>/dev/null)" ;;
+	list) words="disk nic --output --noheadings --bytes $(_synthctl_domains)" ;;
 	daemon) words='status stop' ;;
 	completion) words='bash' ;;
 	help) words=$commands ;;

@@ -36,7 +36,7 @@ static const struct opt_def {
 	[OPT_RO] = { "ro", 0, ARG_NONE, NULL, "read-only", 0, 0 },
 	[OPT_QUEUES] = { "queues", 0, ARG_NUMBER, "N", "offer up to N rings", 1, 32 },
 	[OPT_USER_FRONTEND] = { "user-frontend", 0, ARG_NONE, NULL,
-				"for synth-blkfront in the guest, hidden from its kernel", 0, 0 },
+				"for a front end in user space, hidden from the guest's kernel", 0, 0 },
 	[OPT_CDROM] = { "cdrom", 0, ARG_NONE, NULL, "the guest sees a CD-ROM (implies --ro)", 0, 0 },
 	[OPT_REMOVABLE] = { "removable", 0, ARG_NONE, NULL, "the guest sees a removable disk", 0, 0 },
 	[OPT_CACHE] = { "cache", 0, ARG_TEXT, "MODE", "direct (default) or buffered", 0, 0 },
@@ -48,6 +48,21 @@ static const struct opt_def {
 	[OPT_FORCE] = { "force", 'f', ARG_NONE, NULL, "do not ask the guest: it loses what it has not flushed", 0, 0 },
 	[OPT_IF_EXISTS] = { "if-exists", 0, ARG_NONE, NULL, "no error when there is no such device", 0, 0 },
 	[OPT_INTERVAL] = { "interval", 'i', ARG_SECONDS, "SEC", "show rates, again every SEC seconds", 0, 0 },
+	[OPT_TAP] = { "tap", 0, ARG_TEXT, "NAME", "a TAP of this name (default: vifDOMID.INDEX)", 0, 0 },
+	[OPT_BRIDGE] = { "bridge", 0, ARG_TEXT, "BR", "put its TAP into this bridge", 0, 0 },
+	[OPT_OVS] = { "ovs", 0, ARG_TEXT, "BR", "put its TAP into this bridge of Open vSwitch", 0, 0 },
+	[OPT_PAIR] = { "pair", 0, ARG_TEXT, "DOM/ethX", "join it to another guest's nic, which names this one", 0, 0 },
+	[OPT_STREAM] = { "stream", 0, ARG_TEXT, "PATH", "the Unix socket of passt or QEMU", 0, 0 },
+	[OPT_NULL] = { "null", 0, ARG_NONE, NULL, "connect it to nothing", 0, 0 },
+	[OPT_MAC] = { "mac", 0, ARG_TEXT, "MAC", "the guest's address (default: one of Xen's range)", 0, 0 },
+	[OPT_MTU] = { "mtu", 0, ARG_NUMBER, "BYTES", "largest packet without its Ethernet header", 68, 65521 },
+	[OPT_RATE] = { "rate", 0, ARG_TEXT, "RATE", "what the guest may send: 10Mb/s, 1GB/s@20ms, none", 0, 0 },
+	[OPT_LINK] = { "link", 0, ARG_TEXT, "up|down", "the cable", 0, 0 },
+	[OPT_DEV] = { "dev", 0, ARG_TEXT, "ethX", "its name (default: the first that is free)", 0, 0 },
+	[OPT_WRITE] = { "write", 'w', ARG_TEXT, "FILE", "a new file for the packets (pcap)", 0, 0 },
+	[OPT_SNAPLEN] = { "snaplen", 0, ARG_NUMBER, "BYTES", "keep so much of a packet (default: all)", 14, 65535 },
+	[OPT_MAX_SIZE] = { "max-size", 0, ARG_NUMBER, "MIB", "end when the file is so big (default 1024)", 1, 1048576 },
+	[OPT_STOP] = { "stop", 0, ARG_NONE, NULL, "end a trace that runs", 0, 0 },
 	[OPT_COUNT] = { "count", 'c', ARG_NUMBER, "N", "stop after N times", 1, UINT32_MAX },
 };
 
@@ -81,16 +96,24 @@ static const struct command commands[] = {
 		  OPT_BIT(OPT_REMOVABLE) | OPT_BIT(OPT_CACHE) | OPT_BIT(OPT_NO_DISCARD) | OPT_BIT(OPT_POLL_US) |
 		  OPT_BIT(OPT_WAIT) | OPT_BIT(OPT_MAY_EXIST),
 	  cmd_attach_disk },
+	{ "attach", "nic", "DOM", "give a guest a nic", 1, 1,
+	  OPT_BIT(OPT_TAP) | OPT_BIT(OPT_BRIDGE) | OPT_BIT(OPT_OVS) | OPT_BIT(OPT_PAIR) | OPT_BIT(OPT_STREAM) |
+		  OPT_BIT(OPT_NULL) | OPT_BIT(OPT_MAC) | OPT_BIT(OPT_MTU) | OPT_BIT(OPT_RATE) | OPT_BIT(OPT_DEV) |
+		  OPT_BIT(OPT_QUEUES) | OPT_BIT(OPT_USER_FRONTEND) | OPT_BIT(OPT_POLL_US) | OPT_BIT(OPT_WAIT),
+	  cmd_attach_nic },
+	{ "set", NULL, "DOM/ethX", "change a nic while it runs", 1, 1, OPT_BIT(OPT_RATE) | OPT_BIT(OPT_LINK), cmd_set },
+	{ "trace", NULL, "DOM/ethX", "record a nic's packets until Ctrl-C", 1, 1,
+	  OPT_BIT(OPT_WRITE) | OPT_BIT(OPT_SNAPLEN) | OPT_BIT(OPT_MAX_SIZE) | OPT_BIT(OPT_STOP), cmd_trace },
 	{ "detach", NULL, "DOM/DEV", "take a device from a guest", 1, 1,
 	  OPT_BIT(OPT_FORCE) | OPT_BIT(OPT_WAIT) | OPT_BIT(OPT_IF_EXISTS), cmd_detach },
-	{ "list", NULL, "[disk] [DOM...]", "list devices", 0, -1, LISTING, cmd_list },
+	{ "list", NULL, "[disk|nic] [DOM...]", "list devices", 0, -1, LISTING, cmd_list },
 	{ "show", NULL, "DOM/DEV", "all that is known of a device", 1, 1, LISTING, cmd_show },
 	{ "stat", NULL, "[DOM/DEV]", "counters, or with -i rates", 0, 1,
 	  OPT_BIT(OPT_INTERVAL) | OPT_BIT(OPT_COUNT) | OPT_BIT(OPT_NOHEADINGS) | OPT_BIT(OPT_BYTES), cmd_stat },
 	{ "resize", NULL, "DOM/DEV [SIZE]", "tell the guest a new size; with SIZE, change the image first", 1, 2, 0,
 	  cmd_resize },
 	{ "doctor", NULL, "", "look for what is wrong, and tell what to do; changes nothing", 0, 0, 0, cmd_doctor },
-	{ "daemon", NULL, "status|stop", "the daemon itself", 1, 1, 0, cmd_daemon },
+	{ "daemon", NULL, "status|stop [disk|nic]", "a daemon itself", 1, 2, 0, cmd_daemon },
 	{ "completion", NULL, "bash", "print the shell's completion script", 1, 1, 0, cmd_completion },
 	{ "version", NULL, "", "show the version", 0, 0, 0, cmd_version },
 	{ "help", NULL, "[COMMAND]", "show help", 0, 2, 0, cmd_help },
@@ -142,7 +165,7 @@ int usage_error(const char *fmt, ...)
 
 /* ------------------------------------------------------------------ help */
 
-static void print_options(uint32_t which)
+static void print_options(uint64_t which)
 {
 	for (unsigned i = 0; i < OPT_NR; i++) {
 		const struct opt_def *d = &opt_defs[i];
@@ -276,14 +299,14 @@ static int parse_options(int argc, char **argv, struct opts *o)
 
 static int run(const struct command *c, const struct opts *o, char **args, int nr)
 {
-	uint32_t stray = o->given & ~(c->opts | COMMON);
+	uint64_t stray = o->given & ~(c->opts | COMMON);
 
 	if (opt_has(o, OPT_HELP)) {
 		print_usage(c);
 		return EXIT_OK;
 	}
 	if (stray)
-		return usage_error("%s takes no --%s", c->name, opt_defs[__builtin_ctz(stray)].name);
+		return usage_error("%s takes no --%s", c->name, opt_defs[__builtin_ctzll(stray)].name);
 	if (nr < c->min_args || (c->max_args >= 0 && nr > c->max_args))
 		return usage_error("usage: synthctl %s%s%s %s", c->name, c->noun ? " " : "", c->noun ? c->noun : "",
 				   c->args);

@@ -36,15 +36,42 @@ enum opt {
 	OPT_IF_EXISTS,
 	OPT_INTERVAL,
 	OPT_COUNT,
+	OPT_TAP,
+	OPT_BRIDGE,
+	OPT_OVS,
+	OPT_PAIR,
+	OPT_STREAM,
+	OPT_NULL,
+	OPT_MAC,
+	OPT_MTU,
+	OPT_RATE,
+	OPT_LINK,
+	OPT_DEV,
+	OPT_WRITE,
+	OPT_SNAPLEN,
+	OPT_MAX_SIZE,
+	OPT_STOP,
 	OPT_NR
 };
-#define OPT_BIT(o) (1u << (o))
+#define OPT_BIT(o) (1ull << (o))
+
+/* A daemon: one a class of device. */
+struct service {
+	const char *class;   /* "disk" */
+	const char *program; /* "synth-blkd" */
+	const char *stem;    /* "blkd": of its socket */
+};
+extern const struct service services[];
+#define SERVICE_DISK (&services[0])
+#define SERVICE_NIC  (&services[1])
+#define NR_SERVICES  2u
 
 struct opts {
-	uint32_t given;           /* OPT_BIT() */
-	const char *text[OPT_NR]; /* arguments as typed, NULL where there is none */
-	double seconds[OPT_NR];   /* of OPT_TIMEOUT, OPT_WAIT, OPT_INTERVAL */
-	uint32_t number[OPT_NR];  /* of OPT_QUEUES, OPT_POLL_US, OPT_COUNT */
+	const struct service *service; /* whom to ask; NULL: SERVICE_DISK */
+	uint64_t given;                /* OPT_BIT() */
+	const char *text[OPT_NR];      /* arguments as typed, NULL where there is none */
+	double seconds[OPT_NR];        /* of OPT_TIMEOUT, OPT_WAIT, OPT_INTERVAL */
+	uint32_t number[OPT_NR];       /* of OPT_QUEUES, OPT_POLL_US, OPT_COUNT */
 };
 
 static inline bool opt_has(const struct opts *o, enum opt which)
@@ -58,7 +85,7 @@ struct command {
 	const char *args;        /* for the usage line */
 	const char *what;        /* one line */
 	int min_args, max_args;  /* max -1: any number */
-	uint32_t opts;           /* OPT_BIT()s it takes beside the common ones */
+	uint64_t opts;           /* OPT_BIT()s it takes beside the common ones */
 	int (*run)(const struct opts *o, char **args, int nr_args);
 };
 
@@ -73,6 +100,7 @@ struct client;
 /* Why a request failed, complained about or not yet. */
 struct failure {
 	int status;              /* EXIT_* */
+	bool absent;             /* nobody listens there */
 	char code[16];           /* as in docs/control-protocol.md; "interrupted", "nodaemon" are the client's own */
 	char *what, *why, *next; /* owned; next may be NULL */
 };
@@ -90,6 +118,18 @@ struct json_object *request_new(const char *cmd);
  */
 int client_call(struct client *c, struct json_object *req, double extra_s, struct json_object **ret,
 		struct failure *f) __must_check;
+/* The options, for the daemon that has @dev: "eth0" is a nic, all else a disk. */
+struct opts opts_for(const struct opts *o, const char *dev);
+static inline const struct service *service_of(const struct opts *o)
+{
+	return o->service ? o->service : SERVICE_DISK;
+}
+/*
+ * Ask every daemon that is there (with --socket: that one) and join their lists; @make gives the request anew.  One that is not
+ * running has no devices, unless none is.  *ret is the caller's.
+ */
+int ask_each(const struct opts *o, struct json_object *(*make)(void *arg), void *arg,
+	     struct json_object **ret) __must_check;
 /* client_open + client_call + report: for commands that need one answer. */
 int ask(const struct opts *o, struct json_object *req, double extra_s, struct json_object **ret) __must_check;
 
@@ -114,6 +154,9 @@ const char *member(struct json_object *o, const char *name);
 
 /* ------------------------------------------------------------------ commands */
 
+int cmd_attach_nic(const struct opts *o, char **args, int nr);
+int cmd_set(const struct opts *o, char **args, int nr);
+int cmd_trace(const struct opts *o, char **args, int nr);
 int cmd_attach_disk(const struct opts *o, char **args, int nr);
 int cmd_detach(const struct opts *o, char **args, int nr);
 int cmd_list(const struct opts *o, char **args, int nr);

@@ -230,7 +230,7 @@ static void blk_nodes_live(const void *spec, struct nodes *n)
 
 /* ---------------------------------------------------------------- opening */
 
-static int blk_open_new(const void *spec, const char *device, struct open_job *j)
+static int blk_open_new(void *spec, const char *device, struct open_job *j)
 {
 	const struct blk_spec *s = spec;
 	struct blk_open_priv *p = calloc(1, sizeof(*p));

@@ -49,12 +49,15 @@ struct front_params {
 	uint32_t remote_port[WIRE_MAX_QUEUES][WIRE_MAX_RINGS];
 };
 
-#define OPEN_MAX_FDS 4u
+#define SETTINGS_MAX       256u
+#define CLASS_MAX_SETTINGS 4u
+#define OPEN_MAX_FDS       WIRE_MAX_QUEUES
 /* Work of opening what a device stands on (an image, a TAP). */
 struct open_job {
 	struct job job;       /* job.run and .done are the control plane's */
 	struct device *owner; /* the control plane's; not for the class */
 	const struct control_class *class;
+	uint32_t domid, vdev;
 	uint64_t size; /* of a resize */
 	/* in, by open_new() */
 	void *priv; /* the class's, of open_new(); gone with open_free() */
@@ -62,10 +65,17 @@ struct open_job {
 	int err;               /* -EBUSY with .fault: somebody holds it, may be tried again */
 	struct fault fault;    /* when err < 0 */
 	uint64_t id[2];        /* identifies the thing among all of the class; 0, 0: nothing shared */
+	bool exclusive;        /* no other device of ours may have the same id: nothing else would notice */
 	int fds[OPEN_MAX_FDS]; /* owned by the job until open_free() */
 	uint32_t nr_fds;
 	uint32_t bytes; /* of .body, WIRE_OPEN's */
 	uint8_t body[1024];
+};
+
+/* Nodes that may change while the device lives, which the class is told of. */
+struct class_setting {
+	const char *name; /* NULL ends a list */
+	uint32_t where;   /* NODE_BACK: a toolstack's; NODE_FRONT: the guest's */
 };
 
 struct control_class {
@@ -85,13 +95,22 @@ struct control_class {
 	int (*spec_new)(struct json_object *args, const struct class_options *opt, void **ret, struct fault *f);
 	int (*spec_load)(const struct node_getter *g, const struct class_options *opt, void **ret, struct fault *f);
 	void (*spec_free)(void *spec);
+	/* Detached, or its domain died: undo what was made on this host.  NULL ok. */
+	void (*gone)(void *spec);
 
 	/* Leaves written once, when the device is made; and those written with every InitWait and Connected. */
 	void (*nodes_birth)(const void *spec, uint32_t vdev, struct nodes *n);
 	void (*nodes_live)(const void *spec, struct nodes *n);
 
-	/* Opening: on the loop, on a thread, on the loop again.  open_new() sets priv only. */
-	int (*open_new)(const void *spec, const char *device, struct open_job *j);
+	/* NULL: none.  settings_body() reads them (into the spec too) and fills a WIRE_SET's body, of at most SETTINGS_MAX: its
+	 * bytes.  change() turns a `set` request into nodes to write. */
+	const struct class_setting *settings;
+	uint32_t (*settings_body)(void *spec, const struct node_getter *back, const struct node_getter *front,
+				  void *body);
+	int (*change)(void *spec, struct json_object *args, struct nodes *n, struct fault *f);
+
+	/* Opening: on the loop, on a thread, on the loop again.  open_new() sets priv, and fds that are there already. */
+	int (*open_new)(void *spec, const char *device, struct open_job *j);
 	void (*open_run)(struct open_job *j);
 	void (*open_told)(void *spec, const struct open_job *j); /* it went well: remember what matters */
 	void (*open_free)(struct open_job *j);                   /* closes fds; also of a job that never ran */
@@ -103,6 +122,9 @@ struct control_class {
 
 	/* Change the size of what the device stands on; runs on a thread, @priv as made by open_new().  NULL: has no size. */
 	int (*resize_run)(struct open_job *j, uint64_t size);
+
+	bool resumes; /* a new worker may take over connected rings where a dead one left them: nothing that counts is lost */
+	bool traces; /* its workers take WIRE_TRACE */
 
 	/* Members of a device in replies; @p NULL when it is not connected. */
 	void (*show)(const void *spec, const struct front_params *p, struct json_object *o);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* cmd.c - the commands of the control socket (docs/control-protocol.md): arguments checked, then to instance.c. */
 #include <errno.h>
+#include <fcntl.h>
 #include <json-c/json.h>
 #include <stdio.h>
 #include <sys/time.h>
@@ -426,6 +427,100 @@ static void cmd_resize(struct args *a)
 	}
 }
 
+/* --------------------------------------------------------- set, trace */
+
+static void cmd_set(struct args *a)
+{
+	struct nodes n = { 0 };
+	struct device *d;
+	char q[QUOTE_MAX], q2[QUOTE_MAX];
+	int err;
+
+	fault_what(&a->f, "cannot change %s/%s", quote_text(q, a->dom), quote_text(q2, a->dev));
+	err = a->c->class->change
+		      ? store_down(a)
+		      : fault_set(&a->f, FAULT_USAGE, -EOPNOTSUPP, "a %s has nothing to set", a->c->class->name);
+	if (err == 0)
+		err = get_device(a, &d);
+	if (err == 0 && d->phase != DEVICE_LIVE)
+		err = fault_set(&a->f, FAULT_BUSY, -EBUSY, "it is %s", device_phase_name(d));
+	if (err == 0)
+		err = a->c->class->change(d->spec, a->o, &n, &a->f);
+	if (err == 0)
+		err = layout_write(d, &n, &a->f);
+	nodes_free(&n);
+	if (err < 0) {
+		fail(a);
+		return;
+	}
+	device_settings(d);
+	ctl_ok(a->req, device_json(d));
+}
+
+#define TRACE_SNAPLEN   65535u
+#define TRACE_MAX_BYTES (1ull << 30)
+
+static void trace_reply(void *arg, int err, const struct wire_msg *m)
+{
+	struct fault f = { .code = FAULT_FAILED };
+
+	if (err == 0) {
+		ctl_ok(arg, NULL);
+		return;
+	}
+	fault_what(&f, "cannot trace");
+	fault_set(&f, FAULT_FAILED, err, "the worker did not take it: %s", strerror(-err));
+	ctl_fail(arg, &f);
+}
+
+/* A new file: what is there is not written over, and a link is not followed. */
+static int trace_file(struct args *a, int *ret)
+{
+	const char *path = NULL;
+	int err = arg_text(a->o, "file", 4096, &path, &a->f);
+
+	*ret = -1;
+	if (err < 0 || !path)
+		return err;
+	if (*path != '/')
+		return fault_set(&a->f, FAULT_USAGE, -EINVAL, "\"file\" must be an absolute path");
+	*ret = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (*ret >= 0)
+		return 0;
+	err = -errno;
+	return fault_set(&a->f, err == -EEXIST ? FAULT_EXISTS : FAULT_FAILED, err, "cannot make %s: %s", path,
+			 strerror(-err));
+}
+
+static void cmd_trace(struct args *a)
+{
+	struct wire_trace t = { .snaplen = TRACE_SNAPLEN };
+	uint32_t mib = (uint32_t)(TRACE_MAX_BYTES >> 20);
+	struct device *d;
+	char q[QUOTE_MAX], q2[QUOTE_MAX];
+	int err, fd = -1;
+
+	fault_what(&a->f, "cannot trace %s/%s", quote_text(q, a->dom), quote_text(q2, a->dev));
+	err = a->c->class->traces ? get_device(a, &d)
+				  : fault_set(&a->f, FAULT_USAGE, -EOPNOTSUPP, "only nics are traced");
+	if (err == 0)
+		err = arg_count(a->o, "snaplen", 14, TRACE_SNAPLEN, &t.snaplen, &a->f);
+	if (err == 0)
+		err = arg_count(a->o, "max_mib", 1, 1u << 20, &mib, &a->f);
+	t.max_bytes = (uint64_t)mib << 20;
+	if (err == 0)
+		err = trace_file(a, &fd);
+	if (err == 0) {
+		err = device_trace(d, &t, fd, trace_reply, a->req);
+		if (err < 0)
+			fault_set(&a->f, FAULT_FAILED, err, "no worker has it open at the moment");
+	}
+	if (fd >= 0)
+		close(fd); /* the question has its own */
+	if (err < 0)
+		fail(a);
+}
+
 static json_object *worker_json(const struct worker *w)
 {
 	json_object *o = json_object_new_object();
@@ -477,6 +572,7 @@ void cmd_run(struct ctl_req *req, json_object *o, void *arg)
 		{ "attach", cmd_attach, true, false },  { "detach", cmd_detach, true, true },
 		{ "list", cmd_list, false, false },     { "show", cmd_show, true, true },
 		{ "stat", cmd_stat, false, false },     { "resize", cmd_resize, true, true },
+		{ "set", cmd_set, true, true },         { "trace", cmd_trace, true, true },
 		{ "status", cmd_status, false, false }, { "stop", cmd_stop, false, false },
 	};
 	struct args a = { .c = arg, .req = req, .o = o };

@@ -21,6 +21,7 @@
 #define DRAIN_MS      60000u
 #define RETRY_MS      50u
 #define LOST_PATIENCE 10000u
+#define MAX_RESUMES   5u /* a worker that dies again and again does so of what is in the rings */
 
 static void connect_rings(struct device *d);
 
@@ -128,6 +129,8 @@ static void open_job_done(struct job *job, bool cancelled)
 	k = j->class;
 	if (!cancelled) {
 		d->job = NULL;
+		if (j->err == 0 && j->exclusive && other_user(d, j->id))
+			j->err = -EBUSY;
 		if (j->err == -EBUSY) {
 			open_busy(d, j);
 		} else if (j->err < 0) {
@@ -163,6 +166,8 @@ static int job_new(struct device *d, void (*run)(struct job *), void (*done)(str
 		return -ENOMEM;
 	j->owner = d;
 	j->class = d->c->class;
+	j->domid = d->domid;
+	j->vdev = d->vdev;
 	j->job.run = run;
 	j->job.done = done;
 	err = j->class->open_new(d->spec, d->name, j);
@@ -271,6 +276,11 @@ static int read_front_tx(struct store *s, struct store_tx *t, void *arg)
 	return 0;
 }
 
+struct node_dir {
+	struct store *store;
+	const char *dir;
+};
+
 static int bind_ports(struct device *d, const struct front_params *p, struct wire_connect *wc, int fds[WIRE_MAX_QUEUES])
 {
 	for (uint32_t i = 0; i < p->wire.nr_queues; i++) {
@@ -314,6 +324,56 @@ static void connect_reply(void *arg, int err, const struct wire_msg *m)
 			log_debug("%s: its error node stays", d->name);
 	}
 	device_event(d, BACK_EV_CONNECTED);
+}
+
+static int read_node(void *arg, const char *name, char *value, size_t bytes)
+{
+	const struct node_dir *n = arg;
+	struct path p;
+
+	return store_read_into(n->store, NULL, path_join(&p, n->dir, name), value, bytes);
+}
+
+static void settings_reply(void *arg, int err, const struct wire_msg *m)
+{
+	struct device *d = arg;
+
+	if (err < 0 && err != -EPIPE)
+		log_error("%s: its worker did not take its settings: %s", d->name, strerror(-err));
+}
+
+void device_settings(struct device *d)
+{
+	struct node_dir back = { d->c->store, d->back.s }, front = { d->c->store, d->front.s };
+	const struct node_getter gb = { read_node, &back }, gf = { read_node, &front };
+	uint8_t body[SETTINGS_MAX] __attribute__((aligned(8)));
+	struct worker_ask q = { .type = WIRE_SET,
+				.handle = d->handle,
+				.body = body,
+				.deadline_ms = OPEN_MS,
+				.fn = settings_reply,
+				.arg = d };
+
+	if (!d->c->class->settings || d->opening != OPEN_DONE)
+		return; /* it is told before the next connect */
+	q.bytes = d->c->class->settings_body(d->spec, &gb, &gf, body);
+	if (worker_ask(d->worker, &q) < 0)
+		log_error("%s: cannot tell its worker its settings", d->name);
+}
+
+int device_trace(struct device *d, const struct wire_trace *t, int fd, worker_reply_fn *fn, void *arg)
+{
+	struct worker_ask q = { .type = WIRE_TRACE,
+				.handle = d->handle,
+				.body = t,
+				.bytes = sizeof(*t),
+				.fds = &fd,
+				.nr_fds = fd >= 0,
+				.deadline_ms = OPEN_MS,
+				.fn = fn,
+				.arg = arg };
+
+	return d->opening == OPEN_DONE ? worker_ask(d->worker, &q) : -ENOTCONN;
 }
 
 static void connect_again(struct loop *l, void *arg)
@@ -363,6 +423,7 @@ static void connect_rings(struct device *d)
 	}
 	q.body = &d->params->wire;
 	q.nr_fds = d->params->wire.nr_queues;
+	device_settings(d); /* the worker takes them in order */
 	d->has_rings = true;
 	err = worker_ask(d->worker, &q);
 	if (err < 0) {
@@ -482,6 +543,14 @@ void device_worker_lost(struct device *d, const char *how)
 		device_opened(d, -EPIPE, &f);
 		break;
 	case DEVICE_LIVE:
+		if (d->c->class->resumes && d->state == BACK_CONNECTED && worker_crashes(d->worker) < MAX_RESUMES) {
+			/* As after a restart of ours: the guest is to notice a pause, no more. */
+			d->state = BACK_CONNECTING;
+			d->adopted = true;
+			d->retry_until_ns = now_ns() + LOST_PATIENCE * 1000000ull;
+			device_connect(d);
+			break;
+		}
 		snprintf(d->broken, sizeof(d->broken), "%.*s", (int)sizeof(d->broken) - 1, f.why);
 		device_event(d, BACK_EV_LOST);
 		break;

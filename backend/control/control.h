@@ -152,7 +152,8 @@ struct device {
 	/* events, bounded: at most one of each kind is put off */
 	struct list posted;     /* control.posted */
 	uint32_t posted_events; /* bits: 1 << enum back_event, DEVICE_POST_* */
-	struct store_watch *front_watch, *online_watch;
+	struct store_watch *front_watch, *online_watch, *setting_watch[CLASS_MAX_SETTINGS];
+	bool settings_due;          /* one of them fired */
 	struct loop_timer *recheck; /* rate limit: look again later */
 	uint64_t steps_ns, steps;   /* token bucket: time of last refill, tokens */
 	uint64_t throttled;
@@ -229,12 +230,14 @@ int device_resized(struct device *d, const void *body, size_t bytes);
 void device_attach_opened(struct device *d, int err, const struct fault *f); /* instance.c */
 void device_open(struct device *d, uint32_t patience_ms);                    /* ends in device_opened() */
 void device_opened(struct device *d, int err, const struct fault *f);
+void device_settings(struct device *d);   /* tell the worker what the class's settings are now */
 void device_connect(struct device *d);    /* answers CONNECTED or REFUSED */
 void device_disconnect(struct device *d); /* answers DRAINED */
 void device_open_cancel(struct device *d);
 void device_worker_lost(struct device *d, const char *how);
 int device_resize_image(struct device *d, uint64_t size,
 			struct fault *f) __must_check; /* ends in a WAIT_RESIZE answer */
+int device_trace(struct device *d, const struct wire_trace *t, int fd, worker_reply_fn *fn, void *arg) __must_check;
 /* Asks the worker to look again. */
 int device_resize_look(struct device *d, struct fault *f) __must_check;
 void device_wire_event(struct control *c, struct worker *w, const struct wire_msg *m);
@@ -246,6 +249,7 @@ int layout_create(struct device *d, struct fault *f) __must_check;
 /* 0, -ENOENT when the directory is not there any more (or not ours). */
 int layout_state(struct device *d, uint32_t state) __must_check;
 int layout_error(struct device *d, const char *text); /* "" removes it */
+int layout_write(struct device *d, const struct nodes *n, struct fault *f) __must_check;
 int layout_remove(struct device *d, bool domain_dead);
 /* Does the `backend` node of a front end's (or mirror's) directory name our back end directory? */
 bool layout_points_here(struct store *s, struct store_tx *t, const struct path *dir, const struct device *d);

@@ -75,6 +75,8 @@ static void found(struct control *c, uint32_t domid, uint32_t vdev)
 	if (err == 0 || (err == 1 && !layout_points_here(c->store, NULL, &d->front, d))) {
 		/* the number may be another domain's by now */
 		log_info("%s: its domain or front end is gone: removing its nodes", d->name);
+		if (c->class->gone && c->class->spec_load(&g, &c->opt, &d->spec, &f) == 0)
+			c->class->gone(d->spec);
 		if (layout_remove(d, err == 0) < 0)
 			log_error("%s: its nodes stay", d->name);
 		goto drop;

@@ -89,6 +89,10 @@ static void unwatch(struct device *d)
 	store_unwatch(d->front_watch);
 	store_unwatch(d->online_watch);
 	d->front_watch = d->online_watch = NULL;
+	for (uint32_t i = 0; i < CLASS_MAX_SETTINGS; i++) {
+		store_unwatch(d->setting_watch[i]);
+		d->setting_watch[i] = NULL;
+	}
 }
 
 void device_free(struct device *d)
@@ -396,6 +400,10 @@ void device_look(struct device *d)
 			return;
 		d->recheck = NULL; /* no memory for a timer: rather look than be blind */
 	}
+	if (d->settings_due) {
+		d->settings_due = false;
+		device_settings(d);
+	}
 	err = layout_front_state(d, &state);
 	if (err == -ENOENT) {
 		/* The whole directory is gone: a toolstack that does not ask, or a domain that died. */
@@ -416,6 +424,15 @@ void device_look(struct device *d)
 static void on_front(struct store *s, const char *path, void *arg)
 {
 	device_look(arg);
+}
+
+/* A guest may write some of these: they are read at the same limited rate as its state. */
+static void on_setting(struct store *s, const char *path, void *arg)
+{
+	struct device *d = arg;
+
+	d->settings_due = true;
+	device_look(d);
 }
 
 static void linger_over(struct loop *l, void *arg);
@@ -456,12 +473,17 @@ static void on_online(struct store *watches, const char *path, void *arg)
 
 static int watch(struct device *d)
 {
+	const struct class_setting *s = d->c->class->settings;
 	struct path p;
 	int err = store_watch(d->c->watches, path_join(&p, d->front.s, "state"), on_front, d, &d->front_watch);
 
-	if (err < 0)
-		return err;
-	return store_watch(d->c->watches, path_join(&p, d->back.s, "online"), on_online, d, &d->online_watch);
+	if (err == 0)
+		err = store_watch(d->c->watches, path_join(&p, d->back.s, "online"), on_online, d, &d->online_watch);
+	for (uint32_t i = 0; err == 0 && s && i < CLASS_MAX_SETTINGS && s[i].name; i++) {
+		path_join(&p, s[i].where == NODE_FRONT ? d->front.s : d->back.s, s[i].name);
+		err = store_watch(d->c->watches, p.s, on_setting, d, &d->setting_watch[i]);
+	}
+	return err;
 }
 
 /* ------------------------------------------------------------------ attach */
@@ -685,6 +707,8 @@ static void device_left(struct device *d)
 		d->linger = NULL;
 	}
 	unwatch(d);
+	if (d->spec && d->c->class->gone)
+		d->c->class->gone(d->spec);
 	if (d->committed) {
 		if (layout_remove(d, !alive) == 0)
 			log_info("%s: detached", d->name);

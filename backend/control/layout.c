@@ -266,6 +266,27 @@ int layout_state(struct device *d, uint32_t state)
 	return err;
 }
 
+struct leaves {
+	struct device *d;
+	const struct nodes *n;
+};
+
+static int write_tx(struct store *s, struct store_tx *t, void *arg)
+{
+	const struct leaves *l = arg;
+	int err = check_ours(s, t, l->d);
+
+	return err < 0 ? err : write_nodes(s, t, l->d, l->n);
+}
+
+int layout_write(struct device *d, const struct nodes *n, struct fault *f)
+{
+	struct leaves l = { d, n };
+	int err = store_transact(d->c->store, write_tx, &l);
+
+	return err < 0 ? fault_set(f, FAULT_FAILED, err, "cannot write to xenstore: %s", strerror(-err)) : 0;
+}
+
 struct error_change {
 	struct device *d;
 	const char *text;

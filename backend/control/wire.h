@@ -36,6 +36,7 @@ enum wire_type {
 	WIRE_RESIZE,         /* look at the image's size again; reply body as OPEN's */
 	WIRE_QUIT,           /* drain everything, answer, exit */
 	WIRE_SET,            /* class-specific body: settings that change while the device lives; any time after OPEN */
+	WIRE_TRACE,          /* struct wire_trace + a file's fd: record what passes; without an fd: stop */
 	WIRE_EV_BROKEN,      /* the front end broke the protocol, its rings are halted: body is the reason as text */
 	WIRE_EV_RESIZED,     /* the image changed size: body as OPEN's reply */
 	WIRE_REPLY = 0x8000, /* or-ed to the type of a reply */
@@ -71,6 +72,11 @@ struct wire_disconnect {
 	 * wait for these answers for ever.  0: only what was taken; the pages may be in use for something else.
 	 */
 	uint32_t finish;
+};
+
+struct wire_trace {
+	uint64_t max_bytes; /* of the file */
+	uint32_t snaplen;   /* bytes kept of a packet */
 };
 
 struct wire_msg {

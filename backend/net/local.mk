@@ -10,6 +10,28 @@ backend_libnet_pure_la_SOURCES = \
 	backend/net/net-mcast.h backend/net/net-mcast.c
 backend_libnet_pure_la_LIBADD = common/libsynth-pure.la
 
+pkglibexec_PROGRAMS += backend/synth-netd-worker
+backend_synth_netd_worker_SOURCES = $(worker_sources) \
+	backend/net/net.c \
+	backend/net/net-queue.h backend/net/net-queue.c backend/net/net-queue-tx.c backend/net/net-queue-rx.c \
+	backend/net/net-trace.h backend/net/net-trace.c \
+	backend/net/link.h backend/net/link.c backend/net/link-tap.c backend/net/link-stream.c
+backend_synth_netd_worker_LDADD = backend/libnet-pure.la backend/libwire.la common/libsynth-common.la $(XEN_LIBS) -lpthread
+
+sbin_PROGRAMS += backend/synth-netd
+backend_synth_netd_SOURCES = $(control_sources) \
+	backend/net/net-control.c \
+	backend/net/net-front.h backend/net/net-front.c \
+	backend/net/net-target.h backend/net/net-target.c \
+	backend/net/tap.h backend/net/tap.c backend/net/pair.h backend/net/pair.c
+backend_synth_netd_CPPFLAGS = $(AM_CPPFLAGS) $(JSONC_CFLAGS) $(XENCONTROL_CFLAGS)
+backend_synth_netd_LDADD = backend/libnet-pure.la $(control_ldadd)
+
+pods += backend/net/synth-netd.8.pod
+
+# What xl runs when it detaches one of our nics (the `script` node names it).
+dist_xenscripts_SCRIPTS += backend/net/vif-synth
+
 if HAVE_CMOCKA
 net_tests = backend/net/test-net-tx backend/net/test-net-hdr backend/net/test-net-front
 check_PROGRAMS += $(net_tests)

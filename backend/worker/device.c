@@ -150,6 +150,8 @@ static void undo_queues(struct device *d)
 	free(d->queues);
 	d->queues = NULL;
 	d->nr_queues = 0;
+	if (d->class->disconnected)
+		d->class->disconnected(d);
 }
 
 static int check_connect(const struct device *d, const struct wire_connect *c, uint32_t nr_fds)

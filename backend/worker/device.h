@@ -56,6 +56,7 @@ struct queue {
 	bool worked;         /* requests were found since the last event */
 	uint32_t spurious;   /* in a row */
 	uint64_t unmask_at;  /* ns; 0: at once */
+	const char *why;     /* the class's words for the -EPROTO it returns; NULL: it is the producer index */
 	uint64_t now;        /* ns: set by a turn that did something */
 	uint64_t busy_until; /* ns: end of the last such turn */
 	struct poll_ctl poll;

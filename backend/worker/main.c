@@ -103,6 +103,19 @@ static void do_disconnect(struct device *d, const struct wire_hdr *h)
 	device_disconnect(d, how.finish == 1);
 }
 
+static int do_trace(struct device *d)
+{
+	struct wire_trace t;
+
+	if (msg.hdr.bytes != sizeof(t) || msg.nr_fds > 1 || !d->class->trace) {
+		for (uint32_t i = 0; i < msg.nr_fds; i++)
+			close(msg.fds[i]);
+		return -EINVAL;
+	}
+	memcpy(&t, msg.body, sizeof(t));
+	return d->class->trace(d, &t, msg.nr_fds ? msg.fds[0] : -1);
+}
+
 static int do_stat(struct device *d, char *body, uint32_t *bytes)
 {
 	struct metrics_out o = { .buf = body, .size = WIRE_MAX_BODY };
@@ -120,7 +133,7 @@ static void handle_message(void)
 	uint32_t bytes = 0;
 	int rc = -EOPNOTSUPP;
 
-	if (h.type != WIRE_OPEN && h.type != WIRE_CONNECT)
+	if (h.type != WIRE_OPEN && h.type != WIRE_CONNECT && h.type != WIRE_TRACE)
 		for (uint32_t i = 0; i < msg.nr_fds; i++)
 			close(msg.fds[i]);
 	if (h.type == WIRE_OPEN) {
@@ -130,7 +143,7 @@ static void handle_message(void)
 		life.quit_seq = h.seq;
 		return;
 	} else if (!d) {
-		if (h.type == WIRE_CONNECT)
+		if (h.type == WIRE_CONNECT || h.type == WIRE_TRACE)
 			for (uint32_t i = 0; i < msg.nr_fds; i++)
 				close(msg.fds[i]);
 		rc = -ENODEV;
@@ -147,6 +160,8 @@ static void handle_message(void)
 		rc = do_stat(d, body, &bytes);
 	} else if (h.type == WIRE_RESIZE && d->class->resize) {
 		rc = d->class->resize(d, body, &bytes);
+	} else if (h.type == WIRE_TRACE) {
+		rc = do_trace(d);
 	} else if (h.type == WIRE_SET && d->class->set) {
 		rc = d->class->set(d, msg.body, msg.hdr.bytes);
 	}

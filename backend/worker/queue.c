@@ -194,7 +194,7 @@ static void halt(struct queue *q, int err)
 	if (__atomic_exchange_n(&d->breaking, true, __ATOMIC_RELAXED))
 		return;
 	snprintf(d->broken_why, sizeof(d->broken_why), "queue %u: %s", q->index,
-		 err == -EPROTO ? "the ring's producer index is impossible" : strerror(-err));
+		 err != -EPROTO ? strerror(-err) : (q->why ? q->why : "the ring's producer index is impossible"));
 	/* The main thread reads the reason after it sees this. */
 	__atomic_store_n(&d->broken, true, __ATOMIC_RELEASE);
 	device_log_guest(d, LOG_LVL_WARN, "%s: front end broke the protocol: %s; its rings are halted", d->name,

@@ -133,11 +133,16 @@ bool ring_back_push(struct ring_back *r)
 
 int ring_back_arm(struct ring_back *r)
 {
-	int n = ring_back_pending(r);
+	return ring_back_arm_for(r, 1);
+}
 
-	if (n != 0)
-		return n;
-	__atomic_store_n(&r->shared->req_event, r->req_cons + 1, __ATOMIC_RELAXED);
+int ring_back_arm_for(struct ring_back *r, uint32_t n)
+{
+	int pending = ring_back_pending(r);
+
+	if (pending < 0 || (uint32_t)pending >= n)
+		return pending;
+	__atomic_store_n(&r->shared->req_event, r->req_cons + n, __ATOMIC_RELAXED);
 	/* They must see req_event before we look at req_prod for the last time. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	return ring_back_pending(r);

@@ -72,6 +72,8 @@ bool ring_back_push(struct ring_back *r) __must_check;
  * ring_back_pending(): > 0 means do not sleep.
  */
 int ring_back_arm(struct ring_back *r) __must_check;
+/* The same for an event at the @n-th request from here: fewer are of no use.  Sleep when the answer is less than @n. */
+int ring_back_arm_for(struct ring_back *r, uint32_t n) __must_check;
 
 /* A front end's new ring: clears the pages. */
 int ring_front_init(struct ring_front *r, void *pages, size_t bytes, uint32_t ent_size, uint32_t rsp_size) __must_check;

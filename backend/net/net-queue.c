@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* net-queue.c - see net-queue.h: both ways joined, and the life of a queue. */
+#include <errno.h>
+#include <sys/mman.h>
+#include "backend/net/net-queue.h"
+
+static struct net_queue *of(const struct queue *q)
+{
+	return q->priv;
+}
+
+int net_queue_turn(struct queue *q, bool take)
+{
+	struct net_queue *n = of(q);
+	bool tell_tx = false, tell_rx = false;
+	uint64_t now;
+	int tx, rx;
+
+	if (!take) { /* its rings are halted or going away: nothing is looked at, not even the link */
+		n->poll_link = false;
+		return 0;
+	}
+	now = now_ns();
+	tx = net_queue_tx(n, now, &tell_tx);
+	rx = net_queue_rx(n, now, &tell_rx);
+	if (tell_tx)
+		queue_notify(q, NET_RING_TX);
+	if (tell_rx && !(tell_tx && q->nr_ports == 1))
+		queue_notify(q, NET_RING_RX);
+	for (; unlikely(n->sins); n->sins--)
+		queue_penalty(q, now);
+	if (unlikely(tx < 0 || rx < 0))
+		return tx < 0 ? tx : rx;
+	if (tx + rx)
+		q->now = now_ns();
+	return tx + rx;
+}
+
+bool net_queue_peek(struct queue *q)
+{
+	return net_queue_tx_peek(of(q)) || net_queue_rx_peek(of(q));
+}
+
+int net_queue_arm(struct queue *q)
+{
+	struct net_queue *n = of(q);
+	uint64_t now = now_ns();
+	int tx, rx;
+
+	n->until = UINT64_MAX;
+	tx = net_queue_tx_arm(n, now, &n->until);
+	rx = net_queue_rx_arm(n, now, &n->until);
+	if (tx < 0 || rx < 0)
+		return tx < 0 ? tx : rx;
+	return tx + rx;
+}
+
+uint32_t net_queue_wait(struct queue *q, int64_t timeout_ns)
+{
+	struct net_queue *n = of(q);
+
+	if (n->until != UINT64_MAX) {
+		uint64_t now = now_ns();
+		int64_t own = n->until > now ? (int64_t)(n->until - now) : 0;
+
+		timeout_ns = timeout_ns < 0 ? own : MIN(timeout_ns, own);
+		n->until = UINT64_MAX; /* arm() says it again */
+	}
+	return queue_wait_fds(q, n->poll_link ? n->link->fd : -1, timeout_ns);
+}
+
+/* Nothing is ever in flight between turns: what was taken and not answered is not held either. */
+bool net_queue_drained(const struct queue *q)
+{
+	return true;
+}
+
+uint64_t net_queue_idle(struct queue *q, uint64_t now, uint64_t idle_ns)
+{
+	struct net_queue *n = of(q);
+
+	/* A frame may be waiting at the start of the second. */
+	(void)madvise(n->tx_buf, NET_BUFFER_BYTES, MADV_DONTNEED);
+	if (!n->have)
+		(void)madvise(n->rx_buf, NET_BUFFER_BYTES, MADV_DONTNEED);
+	return 0;
+}
+
+/* ------------------------------------------------------------------ life */
+
+static uint8_t *map_buffer(void)
+{
+	void *p = mmap(NULL, NET_BUFFER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+int net_queue_open(struct queue *q, const struct wire_connect *c)
+{
+	struct net_queue *n = aligned_alloc(64, (sizeof(*n) + 63) / 64 * 64);
+	int rc;
+
+	if (!n)
+		return -ENOMEM;
+	memset(n, 0, sizeof(*n));
+	q->priv = n;
+	n->q = q;
+	n->nic = q->dev->priv;
+	n->link = &n->nic->link.queues[q->index];
+	n->until = UINT64_MAX;
+	n->tx_buf = map_buffer();
+	n->rx_buf = map_buffer();
+	if (!n->tx_buf || !n->rx_buf)
+		return -ENOMEM;
+	rc = ring_back_attach(&n->tx, queue_ring(q, NET_RING_TX), queue_ring_bytes(q), sizeof(union net_tx_slot),
+			      sizeof(union net_tx_slot));
+	if (rc == 0)
+		rc = ring_back_attach(&n->rx, queue_ring(q, NET_RING_RX), queue_ring_bytes(q),
+				      sizeof(union net_rx_slot), sizeof(union net_rx_slot));
+	if (rc == 0 && (n->tx.nr_ents != NET_RING_SLOTS || n->rx.nr_ents < NET_RING_SLOTS))
+		rc = -EINVAL;
+	return rc;
+}
+
+void net_queue_close(struct queue *q)
+{
+	struct net_queue *n = of(q);
+
+	if (!n)
+		return;
+	q->priv = NULL;
+	if (n->tx_buf)
+		munmap(n->tx_buf, NET_BUFFER_BYTES);
+	if (n->rx_buf)
+		munmap(n->rx_buf, NET_BUFFER_BYTES);
+	net_stats_add(&n->nic->past, &n->stats);
+	free(n);
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* net.c - the network class: a nic's facts, its settings, its metrics.  What happens on its rings is in net-queue*.c. */
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+#include "backend/net/net-queue.h"
+
+#define POLL_MAX_US 10000u
+
+static int net_open(struct device *d, const void *body, uint32_t bytes, const int *fds, uint32_t nr_fds, void *reply,
+		    uint32_t *reply_bytes)
+{
+	struct net_dev *nic = NULL;
+	struct net_info info;
+	struct net_open o;
+	int rc;
+
+	if (bytes == sizeof(o))
+		nic = calloc(1, sizeof(*nic));
+	if (!nic) {
+		for (uint32_t i = 0; i < nr_fds; i++)
+			close(fds[i]);
+		return bytes == sizeof(o) ? -ENOMEM : -EINVAL;
+	}
+	memcpy(&o, body, sizeof(o));
+	rc = link_open(&nic->link, (enum net_link_kind)o.kind, fds, nr_fds);
+	if (rc < 0) {
+		free(nic);
+		return rc;
+	}
+	link_connected(&nic->link, 0, 0);
+	pthread_mutex_init(&nic->lock, NULL);
+	nic->dev = d;
+	d->priv = nic;
+	snprintf(d->name, sizeof(d->name), "%.*s", (int)sizeof(o.name) - 1, o.name);
+	d->poll_max_ns = (uint64_t)MIN(o.poll_max_us, POLL_MAX_US) * 1000;
+	info = (struct net_info){ .max_queues = nic->link.nr, .offload = nic->link.ops->offload };
+	memcpy(reply, &info, sizeof(info));
+	*reply_bytes = sizeof(info);
+	return 0;
+}
+
+static void net_close(struct device *d)
+{
+	struct net_dev *nic = d->priv;
+
+	net_trace_stop(&nic->trace);
+	link_close(&nic->link);
+	pthread_mutex_destroy(&nic->lock);
+	free(nic);
+}
+
+static int net_connect(struct device *d, const struct wire_connect *c)
+{
+	struct net_dev *nic = d->priv;
+
+	if (c->nr_rings != 2 || c->order != 0 || c->nr_queues > nic->link.nr || (c->features & ~NET_F_ALL))
+		return -EINVAL;
+	nic->features = c->features;
+	pthread_mutex_lock(&nic->lock);
+	nic->mcast.nr = 0; /* another guest, or the same one afresh: it says again what it wants */
+	pthread_mutex_unlock(&nic->lock);
+	link_connected(&nic->link, c->nr_queues, c->features);
+	return 0;
+}
+
+static void net_disconnected(struct device *d)
+{
+	struct net_dev *nic = d->priv;
+
+	link_connected(&nic->link, 0, 0);
+}
+
+static int net_set(struct device *d, const void *body, uint32_t bytes)
+{
+	struct net_dev *nic = d->priv;
+	struct net_set s;
+
+	if (bytes != sizeof(s))
+		return -EINVAL;
+	memcpy(&s, body, sizeof(s));
+	pthread_mutex_lock(&nic->lock);
+	/* The same again must not fill the bucket. */
+	if (s.rate_bytes != nic->rate.bytes || s.rate_usec != nic->rate.usec)
+		net_rate_set(&nic->rate, s.rate_bytes, s.rate_usec, now_ns());
+	pthread_mutex_unlock(&nic->lock);
+	__atomic_store_n(&nic->limited, nic->rate.bytes != 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&nic->link_down, s.link_up == 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&nic->filtered, s.mcast_filtered != 0, __ATOMIC_RELAXED);
+	return 0;
+}
+
+static int net_trace(struct device *d, const struct wire_trace *t, int fd)
+{
+	struct net_dev *nic = d->priv;
+	int rc = 0;
+
+	pthread_mutex_lock(&nic->lock);
+	if (fd >= 0)
+		rc = net_trace_start(&nic->trace, fd, t->snaplen, t->max_bytes);
+	else
+		net_trace_stop(&nic->trace);
+	pthread_mutex_unlock(&nic->lock);
+	return rc;
+}
+
+void net_stats_add(struct net_stats *to, const struct net_stats *from)
+{
+#define X(name) to->name += STAT_GET(from->name);
+	NET_STATS(X)
+#undef X
+}
+
+static void net_stat(struct device *d, uint64_t now, struct metrics_out *o)
+{
+	struct net_dev *nic = d->priv;
+	struct net_stats s = nic->past;
+
+	for (uint32_t i = 0; i < d->nr_queues; i++) {
+		const struct net_queue *n = d->queues[i].priv;
+
+		net_stats_add(&s, &n->stats);
+	}
+#define X(name) metrics_put(o, #name, s.name);
+	NET_STATS(X)
+#undef X
+	pthread_mutex_lock(&nic->lock);
+	metrics_put(o, "mcast_addresses", nic->mcast.nr);
+	metrics_put(o, "tracing", nic->trace.on);
+	metrics_put(o, "traced_packets", nic->trace.packets);
+	pthread_mutex_unlock(&nic->lock);
+}
+
+static const struct device_class net_class = {
+	.name = "vif",
+	.program = "synth-netd-worker",
+	.open = net_open,
+	.set = net_set,
+	.trace = net_trace,
+	.close = net_close,
+	.connect = net_connect,
+	.disconnected = net_disconnected,
+	.queue_open = net_queue_open,
+	.queue_close = net_queue_close,
+	.turn = net_queue_turn,
+	.peek = net_queue_peek,
+	.arm = net_queue_arm,
+	.wait = net_queue_wait,
+	.drained = net_queue_drained,
+	.idle = net_queue_idle,
+	.stat = net_stat,
+};
+
+const struct device_class *const worker_class = &net_class;

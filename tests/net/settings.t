@@ -1,0 +1,141 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# What a person sets: name, MAC, MTU, rate, link, bridge; what a restart, a worker's death and a slow guest leave of it.
+. "${SYNTH_SRCDIR:-.}/tests/lib/world.sh"
+. "$SYNTH_SRCDIR/tests/net/lib.sh"
+world_start
+node() { dom0 xenstore-read "/local/domain/$1" 2>/dev/null; } # PATH
+
+# What was asked for is what is there.
+ip link add br0 type bridge && ip link set br0 mtu 1400 up
+nic sinner --bridge br0 --mac 00:16:3E:aa:bb:cc --rate 10Mb/s --queues 2 >/dev/null
+back=0/backend/vif/1/0
+is 'the MAC is told to the guest' "$(node 1/device/svif/0/mac)" 00:16:3e:aa:bb:cc
+is 'and to the back end, with bridge, rate and script' "$(node $back/mac) $(node $back/bridge) $(node $back/rate) $(node $back/script | sed 's,.*/,,')" \
+	'00:16:3e:aa:bb:cc br0 62500,50000 vif-synth'
+is 'the MTU is the bridge'"'"'s' "$(node 1/device/svif/0/mtu)" 1400
+like 'the TAP is in the bridge, up, with the MAC of a cable' "$(iface vif1.0)" 'UP.*mtu 1400.*master br0.*fe:ff:ff:ff:ff:ff'
+is 'features are offered' "$(for f in rx-copy sg gso-tcpv4 gso-tcpv6 ipv6-csum-offload split-event-channels multicast-control dynamic-multicast-control; do node $back/feature-$f; done | tr -d '\n')" 11111111
+is 'so many queues as were asked for' "$(node $back/multi-queue-max-queues)" 2
+is 'the kernel'"'"'s back end does not see state 1' "$(node $back/state)" 2
+is 'synthctl shows it' "$(show sinner/eth0 '"\(.target) \(.mac) \(.mtu) \(.interface) \(.link)"')" 'bridge:br0 00:16:3e:aa:bb:cc 1400 vif1.0 up'
+
+# Wrong wishes
+refuse() # NAME STATUS REGEX ARGS...
+{
+	local name=$1 want=$2 re=$3 out status
+	shift 3
+	out=$(nic "$@" 2>&1)
+	status=$?
+	if [ $status -eq "$want" ] && [[ $out =~ $re ]]; then pass "$name is refused"; else fail "$name is refused" "status $status: $out"; fi
+}
+refuse 'a bridge that is not there' 3 'no bridge "br9"' honest --bridge br9
+refuse 'a bridge that is none' 2 'no bridge of the kernel|no bridge' honest --bridge lo
+refuse 'a group as MAC' 2 'no MAC' honest --null --mac 01:00:5e:00:00:01
+refuse 'a rate without a unit' 2 'no rate' honest --null --rate 10
+refuse 'an MTU of 10' 2 'mtu' honest --null --mtu 10
+refuse 'two links' 2 'one link' honest --null --tap x
+refuse 'an interface that is no TAP' 1 'no TAP|cannot open' honest --tap br0
+refuse 'a TAP that another nic has' 4 'attached already' honest --tap vif1.0
+refuse 'a name with a slash' 2 'no name of a network' honest --tap ../x
+refuse 'a socket where nobody listens' 1 'cannot connect' honest --stream "$W/nobody"
+refuse 'a domain that is not there' 3 'no domain' nobody --null
+is 'nothing of it is left' "$(ip -o link | grep -c 'vif2')" 0
+
+# The rate, live: 10 Mb/s is 1.25 MB/s; 2 MB beyond the burst take more than a second.
+start=$(date +%s%N)
+is 'a limited guest sends' "$(bad 1 0 connect send 1500 1400 close)" "$(printf 'back end 4\nsent 1400\nback end 6')"
+took=$((($(date +%s%N) - start) / 1000000))
+check "its rate holds it back (2.1 MB in $took ms)" [ $took -ge 1500 ]
+check 'waiting for it is counted' grown sinner/eth0 tx_rate_waits 1
+bad_start r 1 0 connect send 1500 50000 say over line
+check 'a limited guest is connected' within 10 said r 'back end 4'
+check 'set changes the rate' ctl set sinner/eth0 --rate none
+check 'and the guest, which runs, is free (75 MB)' within 20 said r over
+is 'the node says so' "$(node $back/rate)" 0,0
+line r
+dom0 xenstore-write /local/domain/$back/rate 62500,50000
+check 'a rate written into the node by hand counts' within 10 eval '[ "$(show sinner/eth0 .rate)" = 62500,50000 ]'
+dom0 xenstore-write /local/domain/$back/rate nonsense
+start=$(metric sinner/eth0 tx_packets)
+check 'nonsense there changes nothing' eval '[ "$(show sinner/eth0 .rate)" = 62500,50000 ]'
+ctl set sinner/eth0 --rate none >/dev/null
+
+# The cable
+check 'set pulls the cable' ctl set sinner/eth0 --link down
+is 'the guest is told' "$(node $back/carrier)" 0
+is 'and what it sends is dropped' "$(bad 1 0 connect send 60 1 close)" "$(printf 'back end 4\na frame got -2\nback end 6')"
+check 'set plugs it in' ctl set sinner/eth0 --link up
+is 'and it goes' "$(bad 1 0 connect send 60 1 close)" "$(printf 'back end 4\nsent 1\nback end 6')"
+
+# A worker that dies, a daemon that is started anew: the TAP stays, and the guest is served again.
+bad_start w 1 --split 0 connect say up line send 60 10 say again line send 60 10 say third line
+check 'a guest is connected' within 10 said w up
+ip link set vif1.0 alias kept
+kill -KILL "$(show sinner/eth0 .worker)"
+check 'its worker dies and is replaced' within 10 eval '[ "$(show sinner/eth0 .state)" = Connected ] && [ "$(show sinner/eth0 .worker)" != null ]'
+line w
+check 'it sends on' within 10 said w again
+like 'its TAP is the same, in its bridge' "$(ip -d link show vif1.0)" 'master br0(.|
+)*alias kept'
+ctl daemon stop >/dev/null
+check 'the daemon stops' blkd_wait_gone 15
+like 'the TAP outlives it' "$(iface vif1.0)" 'master br0'
+blkd_start
+check 'the next daemon connects the guest again' within 15 eval '[ "$(show sinner/eth0 .state)" = Connected ]'
+line w
+check 'and it sends on' within 15 said w third
+like 'still the same TAP' "$(ip -d link show vif1.0)" 'alias kept'
+line w
+ctl detach sinner/eth0 --force >/dev/null
+check 'detached, the TAP goes' not iface vif1.0
+
+# A TAP that was there before stays.
+ip tuntap add mine mode tap
+nic sinner --tap mine >/dev/null
+is 'a TAP of one queue serves one' "$(node $back/multi-queue-max-queues)" 1
+ctl detach sinner/eth0 --force >/dev/null
+check 'a TAP of the user stays' iface mine
+
+# A guest that gives no buffers: one frame is held, then all are dropped, until it does.
+nic sinner --pair honest/eth0 >/dev/null
+nic honest --pair sinner/eth0 >/dev/null
+bad_start s 2 --buffers 1 0 connect say up line post 200 count 1 10000 say more line close
+check 'a guest with one buffer is up' within 10 said s up
+is 'the other sends frames of two slots' "$(bad 1 0 connect send 5000 100 close | head -n 2)" "$(printf 'back end 4\nsent 100')"
+check 'XSA-392: one slot for a frame of two is a stall, and what comes is dropped' within 10 grown honest/eth0 rx_stalled 2
+check 'the stalled guest holds nothing of the other' eval '[ "$(bad 1 0 connect send 60 10 close | tail -n 1)" = "back end 6" ]'
+line s
+bad 1 0 connect send 60 1 send 60 1 send 60 1 close >/dev/null
+check 'with buffers it is served again' within 15 said s more
+line s
+
+# Multicast control
+bad_start m 2 --split 0 connect say up expect 1 say one line node request-multicast-control=1 say set line join 9 say joined expect 1 say two line close
+check 'a guest listens' within 10 said m up
+bad 1 0 connect send-group 100 1 close >/dev/null
+check 'without a filter it hears every group' within 10 said m '^one$'
+line m
+check 'it asks for a filter while it runs' within 10 eval '[ "$(show honest/eth0 .multicast_filter)" = true ]'
+bad 1 0 connect send-group 100 3 send 60 1 close >/dev/null
+check 'a group it did not name is filtered' within 10 grown honest/eth0 rx_filtered 3
+line m
+check 'it names one' within 10 said m joined
+bad 1 0 connect send-group 100 1 close >/dev/null
+check 'and hears it' within 10 grown honest/eth0 rx_packets 5
+line m
+
+# pcap
+timeout 40 synthctl trace sinner/eth0 -w "$W/p.pcap" >/dev/null 2>"$W/trace.err" &
+trace=$!
+children+=($trace)
+disown $trace
+check 'a trace is started' within 10 eval '[ "$(metric sinner/eth0 tracing)" = 1 ]'
+bad 1 0 connect send 60 3 close >/dev/null
+kill -TERM $trace # Ctrl-C is ignored in a background job of a script
+check 'a signal ends it' within 10 eval '[ "$(metric sinner/eth0 tracing)" = 0 ]'
+is 'the file has the frames: header, three of 60 bytes' "$(stat -c %s "$W/p.pcap")" $((24 + 3 * (16 + 60)))
+refuse_trace=$(ctl trace sinner/eth0 -w "$W/p.pcap" 2>&1)
+like 'a file that is there is not written over' "$refuse_trace" 'File exists'
+
+world_end

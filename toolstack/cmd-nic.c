@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * cmd-nic.c - what only nics have: attach nic, set, trace.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+#include "toolstack/spec.h"
+#include "toolstack/synthctl.h"
+
+static void add_text(struct json_object *req, const char *name, const char *value)
+{
+	json_object_object_add(req, name, json_object_new_string(value));
+}
+
+static void add_option(struct json_object *req, const char *name, const struct opts *o, enum opt which)
+{
+	if (!opt_has(o, which))
+		return;
+	if (which == OPT_MTU || which == OPT_QUEUES || which == OPT_POLL_US || which == OPT_SNAPLEN ||
+	    which == OPT_MAX_SIZE)
+		json_object_object_add(req, name, json_object_new_int64(o->number[which]));
+	else if (which == OPT_WAIT)
+		json_object_object_add(req, name, json_object_new_double(o->seconds[which]));
+	else
+		add_text(req, name, o->text[which]);
+}
+
+/* Where it is connected, as the daemon calls it.  False: said twice. */
+static bool link_text(const struct opts *o, char *text, size_t bytes)
+{
+	static const struct {
+		enum opt which;
+		const char *scheme;
+	} links[] = { { OPT_TAP, "tap:" },   { OPT_BRIDGE, "bridge:" }, { OPT_OVS, "ovs:" },
+		      { OPT_PAIR, "pair:" }, { OPT_STREAM, "stream:" }, { OPT_NULL, "null:" } };
+	bool said = false;
+
+	snprintf(text, bytes, "tap:");
+	for (size_t i = 0; i < ARRAY_SIZE(links); i++) {
+		if (!opt_has(o, links[i].which))
+			continue;
+		if (said)
+			return false;
+		said = true;
+		snprintf(text, bytes, "%s%s", links[i].scheme, o->text[links[i].which] ? o->text[links[i].which] : "");
+	}
+	return true;
+}
+
+int cmd_attach_nic(const struct opts *any, char **args, int nr)
+{
+	struct opts to = *any;
+	const struct opts *o = &to;
+	struct json_object *req, *dev = NULL;
+	char link[512];
+	int rc;
+
+	to.service = SERVICE_NIC;
+	if (!link_text(o, link, sizeof(link)))
+		return usage_error("a nic has one link: --tap, --bridge, --ovs, --pair, --stream or --null");
+	req = request_new("attach");
+	add_text(req, "class", "nic");
+	add_text(req, "dom", args[0]);
+	add_text(req, "link", link);
+	add_option(req, "dev", o, OPT_DEV);
+	add_option(req, "mac", o, OPT_MAC);
+	add_option(req, "mtu", o, OPT_MTU);
+	add_option(req, "rate", o, OPT_RATE);
+	add_option(req, "queues", o, OPT_QUEUES);
+	add_option(req, "poll_us", o, OPT_POLL_US);
+	add_option(req, "wait", o, OPT_WAIT);
+	if (opt_has(o, OPT_USER_FRONTEND))
+		json_object_object_add(req, "user_frontend", json_object_new_boolean(1));
+	rc = ask(o, req, opt_has(o, OPT_WAIT) ? o->seconds[OPT_WAIT] : 0, &dev);
+	if (!rc && opt_has(o, OPT_JSON))
+		rc = print_device(o, dev);
+	else if (!rc && !opt_has(o, OPT_QUIET))
+		rc = puts(member(dev, "device")) < 0 || fflush(stdout) ? EXIT_FAILED : EXIT_OK;
+	json_object_put(dev);
+	return rc;
+}
+
+/* A request about one nic, from "DOM/ethX"; NULL after a complaint. */
+static struct json_object *nic_request(const char *cmd, const char *text, struct opts *to)
+{
+	char dom[256], dev[SPEC_DEV_MAX];
+	struct json_object *req;
+
+	if (spec_parse_device(text, dom, sizeof(dom), dev, sizeof(dev))) {
+		usage_error("\"%.60s\" is not DOM/DEV, as in web1/eth0", text);
+		return NULL;
+	}
+	if (!to->service)
+		*to = opts_for(to, dev);
+	req = request_new(cmd);
+	add_text(req, "dom", dom);
+	add_text(req, "dev", dev);
+	return req;
+}
+
+int cmd_set(const struct opts *any, char **args, int nr)
+{
+	struct opts o = *any;
+	struct json_object *req = nic_request("set", args[0], &o), *dev = NULL;
+	int rc;
+
+	if (!req)
+		return EXIT_USAGE;
+	add_option(req, "rate", &o, OPT_RATE);
+	add_option(req, "link", &o, OPT_LINK);
+	rc = ask(&o, req, 0, &dev);
+	if (!rc && opt_has(&o, OPT_JSON))
+		rc = print_device(&o, dev);
+	json_object_put(dev);
+	return rc;
+}
+
+static int trace_stop(struct opts *o, const char *device)
+{
+	struct json_object *req = nic_request("trace", device, o), *result = NULL;
+	int rc = req ? ask(o, req, 0, &result) : EXIT_USAGE;
+
+	json_object_put(result);
+	return rc;
+}
+
+int cmd_trace(const struct opts *any, char **args, int nr)
+{
+	struct opts o = *any;
+	char path[PATH_MAX], *cwd;
+	struct json_object *req, *result = NULL;
+	sigset_t set;
+	int rc, sig, n;
+
+	if (opt_has(&o, OPT_STOP) == opt_has(&o, OPT_WRITE))
+		return usage_error("trace wants either -w FILE or --stop");
+	if (opt_has(&o, OPT_STOP))
+		return trace_stop(&o, args[0]);
+	cwd = getcwd(NULL, 0);
+	n = snprintf(path, sizeof(path), "%s%s%s", o.text[OPT_WRITE][0] == '/' || !cwd ? "" : cwd,
+		     o.text[OPT_WRITE][0] == '/' ? "" : "/", o.text[OPT_WRITE]);
+	free(cwd);
+	if (n < 0 || (size_t)n >= sizeof(path))
+		return usage_error("the path is too long");
+	req = nic_request("trace", args[0], &o);
+	if (!req)
+		return EXIT_USAGE;
+	add_text(req, "file", path);
+	add_option(req, "snaplen", &o, OPT_SNAPLEN);
+	add_option(req, "max_mib", &o, OPT_MAX_SIZE);
+	/* Not lost between the answer and the wait. */
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	rc = ask(&o, req, 0, &result);
+	json_object_put(result);
+	if (rc)
+		return rc;
+	if (!opt_has(&o, OPT_QUIET))
+		fprintf(stderr, "%s is recorded in %s; Ctrl-C ends it\n", args[0], path);
+	sigwait(&set, &sig);
+	return trace_stop(&o, args[0]);
+}
