@@ -2,7 +2,17 @@
 # core/ knows no device class; one folder a class.
 frontend_cppflags = $(AM_CPPFLAGS) -D__XEN_TOOLS__ $(XENEVTCHN_CFLAGS) $(XENGNTTAB_CFLAGS) $(XENSTORE_CFLAGS)
 
-noinst_LTLIBRARIES += frontend/libsynth-blkfront-pure.la frontend/libsynth-blkfront.la
+noinst_LTLIBRARIES += frontend/libsynth-front.la frontend/libsynth-front-tool.la \
+	frontend/libsynth-blkfront-pure.la frontend/libsynth-blkfront.la
+
+frontend_libsynth_front_la_SOURCES = \
+	frontend/core/share.h frontend/core/share.c \
+	frontend/core/front.h frontend/core/front.c
+frontend_libsynth_front_la_CPPFLAGS = $(frontend_cppflags)
+frontend_libsynth_front_la_LIBADD = common/libsynth-common.la
+
+frontend_libsynth_front_tool_la_SOURCES = frontend/core/tool.h frontend/core/tool.c
+frontend_libsynth_front_tool_la_CPPFLAGS = $(frontend_cppflags) $(JSONC_CFLAGS)
 
 # What decides about a back end's bytes: a fuzzer links it alone.
 frontend_libsynth_blkfront_pure_la_SOURCES = \
@@ -11,18 +21,16 @@ frontend_libsynth_blkfront_pure_la_SOURCES = \
 	frontend/block/vdev.h frontend/block/vdev.c
 
 frontend_libsynth_blkfront_la_SOURCES = \
-	frontend/core/share.h frontend/core/share.c \
-	frontend/core/front.h frontend/core/front.c \
 	frontend/block/blkfront.h frontend/block/blkfront.c
 frontend_libsynth_blkfront_la_CPPFLAGS = $(frontend_cppflags)
-frontend_libsynth_blkfront_la_LIBADD = frontend/libsynth-blkfront-pure.la common/libsynth-common.la
+frontend_libsynth_blkfront_la_LIBADD = frontend/libsynth-blkfront-pure.la frontend/libsynth-front.la
 
 bin_PROGRAMS += frontend/synth-blkfront
 frontend_synth_blkfront_SOURCES = \
 	frontend/block/synth-blkfront.h frontend/block/synth-blkfront.c \
 	frontend/block/blk-io.c frontend/block/blk-copy.c
 frontend_synth_blkfront_CPPFLAGS = $(frontend_cppflags) $(JSONC_CFLAGS)
-frontend_synth_blkfront_LDADD = frontend/libsynth-blkfront.la $(XEN_LIBS) $(JSONC_LIBS) -lpthread
+frontend_synth_blkfront_LDADD = frontend/libsynth-front-tool.la frontend/libsynth-blkfront.la $(XEN_LIBS) $(JSONC_LIBS) -lpthread
 
 pods += frontend/block/synth-blkfront.1.pod
 

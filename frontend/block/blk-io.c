@@ -496,24 +496,6 @@ static const char *grants_name(enum blkfront_grants g)
 	return g == BLKFRONT_PERSISTENT ? "persistent" : g == BLKFRONT_REUSE ? "reuse" : "per-io";
 }
 
-static void put_d(struct json_object *o, const char *name, double v)
-{
-	char text[32];
-
-	snprintf(text, sizeof(text), "%.6g", v);
-	json_object_object_add(o, name, json_object_new_double_s(v, text));
-}
-
-static void put_i(struct json_object *o, const char *name, uint64_t v)
-{
-	json_object_object_add(o, name, json_object_new_uint64(v));
-}
-
-static void put_s(struct json_object *o, const char *name, const char *v)
-{
-	json_object_object_add(o, name, json_object_new_string(v));
-}
-
 static const struct {
 	const char *name;
 	double p;
@@ -562,7 +544,7 @@ static void tell_json(const struct plan *p, const struct target *t, const struct
 		put_i(o, "unknown_units", r->unknown);
 		json_object_object_add(o, "mismatch", json_object_new_boolean(r->mismatch));
 	}
-	printf("%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+	print_json(o, false);
 	json_object_put(o);
 }
 

@@ -158,8 +158,8 @@ static int cls_prepare(struct front *f, void *arg)
 		q->fq = &f->queue[i];
 		list_init(&q->xfers);
 		list_init(&q->failed);
-		err = ring_front_init(&q->ring, q->fq->ring, q->fq->ring_bytes, sizeof(struct blkif_request),
-				      sizeof(struct blkif_response));
+		err = ring_front_init(&q->ring, q->fq->ring[0].pages, q->fq->ring[0].bytes,
+				      sizeof(struct blkif_request), sizeof(struct blkif_response));
 		if (err == 0)
 			err = blk_flight_init(&q->flight, q->ring.nr_ents);
 		if (err == 0) {
@@ -332,6 +332,9 @@ static void cls_release(struct front *f, void *arg)
 }
 
 static const struct front_class block_class = {
+	.nr_rings = 1,
+	.ring = { "ring-ref" },
+	.published = XenbusStateInitialised,
 	.offer = cls_offer,
 	.prepare = cls_prepare,
 	.publish = cls_publish,
@@ -818,7 +821,7 @@ void blkfront_kick(struct blkfront_queue *q)
 	q->unpublished = 0;
 	if (ring_front_push(&q->ring)) {
 		q->counts.events_sent++;
-		evtchn_notify(q->fq->evtchn, q->fq->port);
+		evtchn_notify(q->fq->evtchn, q->fq->ring[0].port);
 	}
 }
 
@@ -895,7 +898,7 @@ bool blkfront_arm(struct blkfront_queue *q, uint32_t wake)
 	if (q->masked) {
 		/* Before asking for the next event: one that comes while masked is delivered by this. */
 		q->masked = false;
-		evtchn_unmask(q->fq->evtchn, q->fq->port);
+		evtchn_unmask(q->fq->evtchn, q->fq->ring[0].port);
 	}
 	/* @wake is at least 1 and no more than will ever come, so the event does come. */
 	return ring_front_arm(&q->ring, MAX(MIN(wake, inflight), 1u)) != 0;

@@ -1,22 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * synth-blkfront.c - the tool: names, errors and exit statuses; list, info, serve.  The other commands are in
- * blk-io.c and blk-copy.c.
+ * synth-blkfront.c - the tool: list, info, serve, and what goes wrong when a disk is opened.  The other commands are
+ * in blk-io.c and blk-copy.c, what it shares with other front ends' tools in frontend/core/tool.c.
  */
-#include "config.h"
 #include "frontend/block/synth-blkfront.h"
 
 #include <errno.h>
 #include <getopt.h>
 #include <json-c/json.h>
-#include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <unistd.h>
 
-#include "common/log/log.h"
-#include "common/span/span.h"
-#include "common/xen/paths.h"
 #include "frontend/block/vdev.h"
 
 #define PROGRAM    "synth-blkfront"
@@ -24,95 +18,7 @@
 #define CLOSE_MS   10000u
 #define NEXT_STATE "see what holds it with `" PROGRAM " list` here and `synthctl list` on the host"
 
-_Atomic bool interrupted;
-
-/* ------------------------------------------------------------------ messages */
-
-static void vsay(const char *fmt, va_list ap) __attribute__((format(printf, 1, 0)));
-static void vsay(const char *fmt, va_list ap)
-{
-	fflush(stdout);
-	fputs(PROGRAM ": ", stderr);
-	vfprintf(stderr, fmt, ap);
-	fputc('\n', stderr);
-}
-
-int complain(int code, const char *next, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsay(fmt, ap);
-	va_end(ap);
-	if (next)
-		fprintf(stderr, "next: %s\n", next);
-	return code;
-}
-
-int usage(const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsay(fmt, ap);
-	va_end(ap);
-	fputs("next: " PROGRAM " --help\n", stderr);
-	return EXIT_USAGE;
-}
-
-int opt_size(const char *name, const char *text, uint64_t *ret)
-{
-	return parse_size(text, ret) < 0 ? usage("%s: '%s' is not a size (like 4096, 64K, 10G)", name, text) : 0;
-}
-
-int opt_u32(const char *name, const char *text, uint32_t max, uint32_t *ret)
-{
-	return parse_str_u32(text, max, ret) < 0 ? usage("%s: '%s' is not a number up to %u", name, text, max) : 0;
-}
-
-int opt_dev(int argc, char **argv, int first, const char **ret)
-{
-	*ret = first < argc ? argv[first] : NULL;
-	return first + 1 < argc ? usage("'%s': one device is enough", argv[first + 1]) : 0;
-}
-
-static void on_signal(int sig)
-{
-	interrupted = true;
-}
-
-void catch_signals(void)
-{
-	/* The second one kills: SA_RESETHAND. */
-	struct sigaction sa = { .sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND };
-
-	sigaction(SIGINT, &sa, NULL);
-	sigaction(SIGTERM, &sa, NULL);
-	signal(SIGPIPE, SIG_IGN);
-}
-
 /* ------------------------------------------------------------------ the device */
-
-static int open_store(struct store **ret)
-{
-	int err = store_open(ret);
-
-	if (err < 0)
-		return complain(EXIT_UNREACHABLE,
-				"is this a Xen guest? is xenfs mounted on /proc/xen, or /dev/xen/xenbus there?",
-				"cannot reach xenstore: %s", strerror(-err));
-	return 0;
-}
-
-static int list_devs(struct store *s, struct front_dev **devs, uint32_t *nr)
-{
-	int err = front_list(s, blkfront_types, ARRAY_SIZE(blkfront_types), devs, nr);
-
-	if (err < 0)
-		return complain(err == -EACCES ? EXIT_PERMISSION : EXIT_FAILED, NULL, "cannot list devices: %s",
-				strerror(-err));
-	return 0;
-}
 
 int target_find(struct target *t, const char *dev)
 {
@@ -122,9 +28,9 @@ int target_find(struct target *t, const char *dev)
 
 	if (dev && vdev_parse(dev, &id) < 0)
 		return usage("'%s' is no device name (like xvda) or number (like 51712)", dev);
-	r = open_store(&t->store);
+	r = tool_store(&t->store);
 	if (!r)
-		r = list_devs(t->store, &devs, &nr);
+		r = tool_devices(t->store, blkfront_types, ARRAY_SIZE(blkfront_types), &devs, &nr);
 	if (r)
 		return r;
 	for (uint32_t i = nr; i-- > 0;) /* the first one wins: svbd before vbd */
@@ -199,14 +105,6 @@ int target_close(struct target *t, int code)
 
 /* ------------------------------------------------------------------ list, info */
 
-static uint64_t node(struct store *s, const char *dir, const char *leaf, uint64_t otherwise)
-{
-	struct path p;
-	uint64_t v;
-
-	return store_read_u64(s, NULL, path_join(&p, dir, leaf), UINT64_MAX, &v) == 0 ? v : otherwise;
-}
-
 /* One device as JSON; both commands print from it.  Members that are not known yet are null. */
 static struct json_object *describe(struct store *s, const struct front_dev *d)
 {
@@ -226,7 +124,7 @@ static struct json_object *describe(struct store *s, const struct front_dev *d)
 	};
 	struct json_object *o = json_object_new_object();
 	char name[VDEV_NAME_MAX];
-	uint64_t v = d->back[0] ? node(s, d->back, "sectors", UINT64_MAX) : UINT64_MAX;
+	uint64_t v = d->back[0] ? tool_node(s, d->back, "sectors", UINT64_MAX) : UINT64_MAX;
 
 	json_object_object_add(o, "dev", json_object_new_string(vdev_name(d->id, name)));
 	json_object_object_add(o, "vdev", json_object_new_uint64(d->id));
@@ -239,36 +137,10 @@ static struct json_object *describe(struct store *s, const struct front_dev *d)
 	json_object_object_add(o, "backend", d->back[0] ? json_object_new_string(d->back) : NULL);
 	json_object_object_add(o, "backend_domid", json_object_new_uint64(d->back_domid));
 	for (size_t i = 0; i < ARRAY_SIZE(nodes); i++) {
-		v = d->back[0] ? node(s, d->back, nodes[i][1], UINT64_MAX) : UINT64_MAX;
+		v = d->back[0] ? tool_node(s, d->back, nodes[i][1], UINT64_MAX) : UINT64_MAX;
 		json_object_object_add(o, nodes[i][0], v == UINT64_MAX ? NULL : json_object_new_uint64(v));
 	}
 	return o;
-}
-
-static const char *text_of(struct json_object *o, const char *name)
-{
-	struct json_object *v = json_object_object_get(o, name);
-
-	return v ? json_object_get_string(v) : "-";
-}
-
-static void print_json(struct json_object *o)
-{
-	printf("%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE));
-}
-
-static const struct option json_only[] = { { "json", 0, NULL, 'j' }, { NULL, 0, NULL, 0 } };
-
-static int parse_json_only(int argc, char **argv, bool *json)
-{
-	int o;
-
-	while ((o = getopt_long(argc, argv, "", json_only, NULL)) != -1) {
-		if (o != 'j')
-			return EXIT_USAGE;
-		*json = true;
-	}
-	return 0;
 }
 
 static int cmd_list(int argc, char **argv)
@@ -278,20 +150,20 @@ static int cmd_list(int argc, char **argv)
 	struct store *s = NULL;
 	bool json = false;
 	uint32_t nr = 0;
-	int r = parse_json_only(argc, argv, &json);
+	int r = opt_json_only(argc, argv, &json);
 
 	if (!r && optind < argc)
 		r = usage("list takes no argument");
 	if (!r)
-		r = open_store(&s);
+		r = tool_store(&s);
 	if (!r)
-		r = list_devs(s, &devs, &nr);
+		r = tool_devices(s, blkfront_types, ARRAY_SIZE(blkfront_types), &devs, &nr);
 	if (!r) {
 		all = json_object_new_array();
 		for (uint32_t i = 0; i < nr; i++)
 			json_object_array_add(all, describe(s, &devs[i]));
 		if (json)
-			print_json(all);
+			print_json(all, true);
 		else if (nr)
 			printf("%-8s %-10s %-5s %-13s %-13s %15s %s\n", "DEV", "VDEV", "TYPE", "STATE", "BACKEND-STATE",
 			       "SIZE", "BACKEND");
@@ -315,7 +187,7 @@ static int cmd_info(int argc, char **argv)
 	struct json_object *o;
 	const char *dev;
 	bool json = false;
-	int r = parse_json_only(argc, argv, &json);
+	int r = opt_json_only(argc, argv, &json);
 
 	if (!r)
 		r = opt_dev(argc, argv, optind, &dev);
@@ -324,7 +196,7 @@ static int cmd_info(int argc, char **argv)
 	if (!r) {
 		o = describe(t.store, &t.dev);
 		if (json) {
-			print_json(o);
+			print_json(o, true);
 		} else {
 			json_object_object_foreach(o, key, val)
 				printf("%-22s %s\n", key, val ? json_object_get_string(val) : "-");
@@ -419,11 +291,7 @@ static int cmd_serve(int argc, char **argv)
 
 /* ------------------------------------------------------------------ main */
 
-static const struct command {
-	const char *name;
-	int (*run)(int argc, char **argv);
-	const char *args, *help;
-} commands[] = {
+static const struct command commands[] = {
 	{ "list", cmd_list, "[--json]", "the disks of this domain" },
 	{ "info", cmd_info, "[DEV] [--json]", "what the back end says of one" },
 	{ "read", cmd_read, "[DEV] [--offset SIZE] [--length SIZE]", "disk to stdout" },
@@ -440,8 +308,7 @@ static void help(void)
 {
 	printf("usage: " PROGRAM " COMMAND [DEV] [OPTION...]\n"
 	       "DEV is a name (xvda) or a number (51712); it may be left out when the domain has one disk.\n\n");
-	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-		printf("  %-8s %s\n           %s\n", commands[i].name, commands[i].args, commands[i].help);
+	tool_help(commands, ARRAY_SIZE(commands));
 	printf("\nio: --rw read|write|randread|randwrite|randrw|trim|flush[=WEIGHT],...  --bs --depth --queues\n"
 	       "    --ring-order 0..4  --runtime SEC | --ios N  --rate IOPS  --offset --size  --seed N  --verify\n"
 	       "    --sleep (default) | --spin US | --poll  --wake N|P%%  --grants persistent|reuse|per-io\n"
@@ -452,24 +319,5 @@ static void help(void)
 
 int main(int argc, char **argv)
 {
-	log_init(PROGRAM);
-	if (argc < 2)
-		return usage("say what to do");
-	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
-		help();
-		return fflush(stdout) == 0 ? EXIT_OK : EXIT_FAILED;
-	}
-	if (!strcmp(argv[1], "--version")) {
-		printf("%s %s\n", PROGRAM, PACKAGE_VERSION);
-		return EXIT_OK;
-	}
-	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-		if (!strcmp(argv[1], commands[i].name)) {
-			int r = commands[i].run(argc - 1, argv + 1);
-
-			if (r == EXIT_OK && (fflush(stdout) != 0 || ferror(stdout)))
-				return complain(EXIT_FAILED, NULL, "cannot write to stdout");
-			return r;
-		}
-	return usage("'%s' is no command", argv[1]);
+	return tool_main(PROGRAM, commands, ARRAY_SIZE(commands), help, argc, argv);
 }

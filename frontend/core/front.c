@@ -141,36 +141,49 @@ static void free_queues(struct front *f)
 	for (uint32_t i = 0; i < FRONT_MAX_QUEUES; i++) {
 		struct front_queue *q = &f->queue[i];
 
-		if (q->ring)
-			share_revoke(q->share, q->ring, (uint32_t)(q->ring_bytes / PAGE_BYTES));
+		for (uint32_t k = 0; k < FRONT_MAX_RINGS; k++) {
+			if (q->ring[k].pages)
+				share_revoke(q->share, q->ring[k].pages, (uint32_t)(q->ring[k].bytes / PAGE_BYTES));
+			if (q->ring[k].port && (k == 0 || q->ring[k].port != q->ring[0].port))
+				evtchn_unbind(q->evtchn, q->ring[k].port);
+		}
 		share_close(q->share);
-		if (q->port)
-			evtchn_unbind(q->evtchn, q->port);
 		evtchn_close(q->evtchn);
 		memset(q, 0, sizeof(*q));
 	}
 }
 
-static int alloc_queue(struct front *f, struct front_queue *q)
+static int alloc_ring(struct front *f, struct front_queue *q, uint32_t k)
 {
+	struct front_ring *r = &q->ring[k];
 	uint32_t pages = 1u << f->order;
 	int err;
 
-	err = share_open(&q->share);
+	err = share_pages(q->share, f->dev.back_domid, pages, true, r->refs, &r->pages);
 	if (err < 0)
 		return err;
-	err = share_pages(q->share, f->dev.back_domid, pages, true, q->refs, &q->ring);
-	if (err < 0)
-		return err;
-	q->ring_bytes = (size_t)pages * PAGE_BYTES;
-	err = evtchn_open(&q->evtchn);
-	if (err < 0)
-		return err;
+	r->bytes = (size_t)pages * PAGE_BYTES;
+	if (k > 0 && !f->split) {
+		r->port = q->ring[0].port;
+		return 0;
+	}
 	err = evtchn_alloc(q->evtchn, f->dev.back_domid);
 	if (err < 0)
 		return err;
-	q->port = (uint32_t)err;
+	r->port = (uint32_t)err;
 	return 0;
+}
+
+static int alloc_queue(struct front *f, struct front_queue *q)
+{
+	int err;
+
+	err = share_open(&q->share);
+	if (err == 0)
+		err = evtchn_open(&q->evtchn);
+	for (uint32_t k = 0; k < f->class->nr_rings && err == 0; k++)
+		err = alloc_ring(f, q, k);
+	return err;
 }
 
 static int alloc_queues(struct front *f)
@@ -193,7 +206,8 @@ static int alloc_queues(struct front *f)
 /* Nodes of an earlier connection, whatever layout it used. */
 static int remove_stale(struct front *f, struct store *s, struct store_tx *t)
 {
-	static const char *const exact[] = { "event-channel", "multi-queue-num-queues", "num-ring-pages" };
+	static const char *const begin[] = { "ring-", "tx-ring-", "rx-ring-", "queue-", "event-channel" };
+	static const char *const exact[] = { "multi-queue-num-queues", "num-ring-pages" };
 	char **names;
 	uint32_t nr;
 	int err;
@@ -203,8 +217,10 @@ static int remove_stale(struct front *f, struct store *s, struct store_tx *t)
 		return err;
 	for (uint32_t i = 0; i < nr && err == 0; i++) {
 		struct path p;
-		bool stale = !strncmp(names[i], "ring-", 5) || !strncmp(names[i], "queue-", 6);
+		bool stale = false;
 
+		for (size_t k = 0; k < ARRAY_SIZE(begin); k++)
+			stale = stale || !strncmp(names[i], begin[k], strlen(begin[k]));
 		for (size_t k = 0; k < ARRAY_SIZE(exact); k++)
 			stale = stale || !strcmp(names[i], exact[k]);
 		if (stale)
@@ -214,22 +230,35 @@ static int remove_stale(struct front *f, struct store *s, struct store_tx *t)
 	return err;
 }
 
-/* ring-ref, or ring-ref%u with ring-page-order beside it; event-channel */
-static int write_queue(struct front *f, struct store *s, struct store_tx *t, const char *dir, uint32_t i)
+/* NAME, or NAME%u with ring-page-order beside it */
+static int write_ring(struct front *f, struct store *s, struct store_tx *t, const char *dir, struct front_ring *r,
+		      const char *name)
 {
-	struct front_queue *q = &f->queue[i];
 	struct path p;
 	char leaf[24];
 	int err = 0;
 
 	if (f->order == 0)
-		err = store_writef(s, t, path_join(&p, dir, "ring-ref"), "%u", q->refs[0]);
-	for (uint32_t k = 0; f->order && k < 1u << f->order && err == 0; k++) {
-		snprintf(leaf, sizeof(leaf), "ring-ref%u", k);
-		err = store_writef(s, t, path_join(&p, dir, leaf), "%u", q->refs[k]);
+		return store_writef(s, t, path_join(&p, dir, name), "%u", r->refs[0]);
+	for (uint32_t k = 0; k < 1u << f->order && err == 0; k++) {
+		snprintf(leaf, sizeof(leaf), "%s%u", name, k);
+		err = store_writef(s, t, path_join(&p, dir, leaf), "%u", r->refs[k]);
 	}
-	if (err == 0)
-		err = store_writef(s, t, path_join(&p, dir, "event-channel"), "%u", q->port);
+	return err;
+}
+
+static int write_queue(struct front *f, struct store *s, struct store_tx *t, const char *dir, uint32_t i)
+{
+	const struct front_class *c = f->class;
+	struct front_queue *q = &f->queue[i];
+	struct path p;
+	int err = 0;
+
+	for (uint32_t k = 0; k < c->nr_rings && err == 0; k++)
+		err = write_ring(f, s, t, dir, &q->ring[k], c->ring[k]);
+	for (uint32_t k = 0; k < (f->split ? c->nr_rings : 1) && err == 0; k++)
+		err = store_writef(s, t, path_join(&p, dir, f->split ? c->channel[k] : "event-channel"), "%u",
+				   q->ring[k].port);
 	return err;
 }
 
@@ -264,7 +293,7 @@ static int publish_tx(struct store *s, struct store_tx *t, void *arg)
 	if (err == 0)
 		err = f->class->publish(f, t, f->arg);
 	if (err == 0)
-		err = write_state(f, t, XenbusStateInitialised);
+		err = write_state(f, t, f->class->published);
 	return err;
 }
 
@@ -295,7 +324,7 @@ static void step(struct front *f, enum front_event ev)
 			err = store_transact(f->store, publish_tx, f); /* its state too */
 	} else if (st.todo & FRONT_DO_CONNECT) {
 		err = f->class->connected(f, false, f->arg);
-		if (err == 0)
+		if (err == 0 && f->class->published != st.xenbus)
 			err = write_state(f, NULL, st.xenbus);
 	} else if (st.todo & FRONT_DO_WRITE &&
 		   (ev != FRONT_EV_BACK_UNKNOWN || front_read_state(f->store, f->dev.dir) != XenbusStateUnknown)) {

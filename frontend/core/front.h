@@ -7,7 +7,8 @@
  * watched.  What to do is decided by front_step() (common/xenbus); this file carries it out:
  *
  *   back end InitWait  -> class: read the offers, choose queues and ring order; rings are granted, ports allocated;
- *                         everything is published in one transaction with state Initialised
+ *                         everything is published in one transaction with the class's state: Initialised for a
+ *                         disk; Connected for a network interface, whose back ends wait for no other
  *   back end Connected -> class: read the nodes; state Connected
  *   we are done        -> Closing, wait for Closing or Closed, Closed, wait for Closed, Initialising: the device is
  *                         then as it was before, and the next front end (ours, a kernel's) can take it
@@ -31,12 +32,13 @@
 
 #define FRONT_MAX_QUEUES 32u
 #define FRONT_MAX_ORDER  4u
+#define FRONT_MAX_RINGS  2u
 #define FRONT_TYPE_MAX   8u
 
 /* A device directory of this domain. */
 struct front_dev {
-	char type[FRONT_TYPE_MAX]; /* "svbd" or "vbd" */
-	uint32_t id;               /* the directory's name: the virtual device number */
+	char type[FRONT_TYPE_MAX]; /* "svbd", "vbd", "svif", "vif" */
+	uint32_t id;               /* the directory's name: the device's number */
 	char dir[64];              /* ours: "device/svbd/51712", relative to the domain's home */
 	char back[STORE_PATH_MAX]; /* the other end's, absolute; "" when there is no such link */
 	uint32_t back_domid;
@@ -48,20 +50,29 @@ int front_list(struct store *s, const char *const *types, uint32_t nr_types, str
 /* A state node: 0..8, XenbusStateUnknown when missing or nonsense.  @dir: ours or the back end's. */
 uint32_t front_read_state(struct store *s, const char *dir);
 
-struct front_queue {
-	void *ring; /* zeroed when granted */
-	size_t ring_bytes;
+struct front_ring {
+	void *pages; /* zeroed when granted */
+	size_t bytes;
 	uint32_t refs[1u << FRONT_MAX_ORDER];
-	struct share *share;   /* this queue's thread may grant more with it */
-	struct evtchn *evtchn; /* this queue's own handle */
-	uint32_t port;
+	uint32_t port; /* the same for all rings of a queue unless front.split */
+};
+
+struct front_queue {
+	struct front_ring ring[FRONT_MAX_RINGS]; /* in the class's order */
+	struct share *share;                     /* this queue's thread may grant more with it */
+	struct evtchn *evtchn;                   /* this queue's own handle */
 };
 
 struct front;
 
 /* What a class does; each int is 0 or -errno, and an error ends the connection attempt. */
 struct front_class {
-	/* The back end is in InitWait: read what it offers, set f->nr_queues and f->order. */
+	uint32_t nr_rings;                 /* a queue */
+	const char *ring[FRONT_MAX_RINGS]; /* their nodes: "ring-ref", "tx-ring-ref" */
+	const char
+		*channel[FRONT_MAX_RINGS]; /* the nodes of their ports when front.split; else it is "event-channel" */
+	uint32_t published;                /* the state that says "read my nodes": Initialised, or Connected */
+	/* The back end is in InitWait: read what it offers, set f->nr_queues, f->order and f->split. */
 	int (*offer)(struct front *f, void *arg);
 	/* Rings are granted: initialise them, grant buffers. */
 	int (*prepare)(struct front *f, void *arg);
@@ -81,6 +92,7 @@ struct front {
 	struct front_dev dev;
 	enum front_state state;
 	uint32_t nr_queues, order;
+	bool split; /* a port a ring */
 	struct front_queue queue[FRONT_MAX_QUEUES];
 
 	/* private */

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* tool.c - see tool.h */
+#include "config.h"
+#include "frontend/core/tool.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <json-c/json.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "common/log/log.h"
+#include "common/span/span.h"
+#include "common/xen/paths.h"
+
+const char *tool_name = "synth";
+_Atomic bool interrupted;
+
+static void vsay(const char *fmt, va_list ap) __attribute__((format(printf, 1, 0)));
+static void vsay(const char *fmt, va_list ap)
+{
+	fflush(stdout);
+	fprintf(stderr, "%s: ", tool_name);
+	vfprintf(stderr, fmt, ap);
+	fputc('\n', stderr);
+}
+
+int complain(int code, const char *next, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsay(fmt, ap);
+	va_end(ap);
+	if (next)
+		fprintf(stderr, "next: %s\n", next);
+	return code;
+}
+
+int usage(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsay(fmt, ap);
+	va_end(ap);
+	fprintf(stderr, "next: %s --help\n", tool_name);
+	return EXIT_USAGE;
+}
+
+int opt_size(const char *name, const char *text, uint64_t *ret)
+{
+	return parse_size(text, ret) < 0 ? usage("%s: '%s' is not a size (like 4096, 64K, 10G)", name, text) : 0;
+}
+
+int opt_u32(const char *name, const char *text, uint32_t max, uint32_t *ret)
+{
+	return parse_str_u32(text, max, ret) < 0 ? usage("%s: '%s' is not a number up to %u", name, text, max) : 0;
+}
+
+int opt_dev(int argc, char **argv, int first, const char **ret)
+{
+	*ret = first < argc ? argv[first] : NULL;
+	return first + 1 < argc ? usage("'%s': one device is enough", argv[first + 1]) : 0;
+}
+
+static void on_signal(int sig)
+{
+	interrupted = true;
+}
+
+void catch_signals(void)
+{
+	struct sigaction sa = { .sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND };
+
+	sigaction(SIGINT, &sa, NULL);
+	sigaction(SIGTERM, &sa, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+int tool_store(struct store **ret)
+{
+	int err = store_open(ret);
+
+	if (err < 0)
+		return complain(EXIT_UNREACHABLE,
+				"is this a Xen guest? is xenfs mounted on /proc/xen, or /dev/xen/xenbus there?",
+				"cannot reach xenstore: %s", strerror(-err));
+	return 0;
+}
+
+int tool_devices(struct store *s, const char *const *types, uint32_t nr_types, struct front_dev **devs, uint32_t *nr)
+{
+	int err = front_list(s, types, nr_types, devs, nr);
+
+	if (err < 0)
+		return complain(err == -EACCES ? EXIT_PERMISSION : EXIT_FAILED, NULL, "cannot list devices: %s",
+				strerror(-err));
+	return 0;
+}
+
+uint64_t tool_node(struct store *s, const char *dir, const char *leaf, uint64_t otherwise)
+{
+	struct path p;
+	uint64_t v;
+
+	return store_read_u64(s, NULL, path_join(&p, dir, leaf), UINT64_MAX, &v) == 0 ? v : otherwise;
+}
+
+void tool_help(const struct command *commands, size_t nr)
+{
+	for (size_t i = 0; i < nr; i++)
+		printf("  %-8s %s\n           %s\n", commands[i].name, commands[i].args, commands[i].help);
+}
+
+int tool_main(const char *name, const struct command *commands, size_t nr, void (*help)(void), int argc, char **argv)
+{
+	tool_name = name;
+	log_init(name);
+	if (argc < 2)
+		return usage("say what to do");
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+		help();
+		return fflush(stdout) == 0 ? EXIT_OK : EXIT_FAILED;
+	}
+	if (!strcmp(argv[1], "--version")) {
+		printf("%s %s\n", name, PACKAGE_VERSION);
+		return EXIT_OK;
+	}
+	for (size_t i = 0; i < nr; i++)
+		if (!strcmp(argv[1], commands[i].name)) {
+			int r = commands[i].run(argc - 1, argv + 1);
+
+			if (r == EXIT_OK && (fflush(stdout) != 0 || ferror(stdout)))
+				return complain(EXIT_FAILED, NULL, "cannot write to stdout");
+			return r;
+		}
+	return usage("'%s' is no command", argv[1]);
+}
+
+int opt_json_only(int argc, char **argv, bool *json)
+{
+	static const struct option json_only[] = { { "json", 0, NULL, 'j' }, { NULL, 0, NULL, 0 } };
+	int o;
+
+	while ((o = getopt_long(argc, argv, "", json_only, NULL)) != -1) {
+		if (o != 'j')
+			return EXIT_USAGE;
+		*json = true;
+	}
+	return 0;
+}
+
+void put_d(struct json_object *o, const char *name, double v)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%.6g", v);
+	json_object_object_add(o, name, json_object_new_double_s(v, text));
+}
+
+void put_i(struct json_object *o, const char *name, uint64_t v)
+{
+	json_object_object_add(o, name, json_object_new_uint64(v));
+}
+
+void put_s(struct json_object *o, const char *name, const char *v)
+{
+	json_object_object_add(o, name, v ? json_object_new_string(v) : NULL);
+}
+
+void put_b(struct json_object *o, const char *name, bool v)
+{
+	json_object_object_add(o, name, json_object_new_boolean(v));
+}
+
+void print_json(struct json_object *o, bool pretty)
+{
+	printf("%s\n", json_object_to_json_string_ext(o, (pretty ? JSON_C_TO_STRING_PRETTY : JSON_C_TO_STRING_PLAIN) |
+								 JSON_C_TO_STRING_NOSLASHESCAPE));
+}
+
+const char *text_of(struct json_object *o, const char *name)
+{
+	struct json_object *v = json_object_object_get(o, name);
+
+	return v ? json_object_get_string(v) : "-";
+}

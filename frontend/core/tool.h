@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * tool.h - what the front ends' command line tools share: messages with exit statuses, options, signals, JSON.
+ * A command returns the process's exit status.
+ */
+#ifndef SYNTH_TOOL_H
+#define SYNTH_TOOL_H
+
+#include "common/base/base.h"
+#include "common/base/exit.h"
+#include "frontend/core/front.h"
+
+struct json_object;
+
+extern const char *tool_name; /* set first thing in main() */
+
+/* "TOOL: WHAT: WHY" and, unless NULL, "next: NEXT" on stderr.  Returns @code. */
+int complain(int code, const char *next, const char *fmt, ...) __printf(3, 4);
+/* The same for a usage error: points to --help. */
+int usage(const char *fmt, ...) __printf(1, 2);
+
+/* Options' values: 0, or an exit status with the reason told. */
+int opt_size(const char *name, const char *text, uint64_t *ret);
+int opt_u32(const char *name, const char *text, uint32_t max, uint32_t *ret);
+/* DEV among the arguments that are left; more is an error. */
+int opt_dev(int argc, char **argv, int first, const char **ret);
+
+/* Set by SIGINT and SIGTERM: stop cleanly.  The second signal kills. */
+extern _Atomic bool interrupted;
+void catch_signals(void);
+
+/* xenstore, and the devices of these types: 0, or an exit status with the reason told. */
+int tool_store(struct store **ret);
+int tool_devices(struct store *s, const char *const *types, uint32_t nr_types, struct front_dev **devs, uint32_t *nr);
+/* A numeric node; @otherwise when it is missing or no number. */
+uint64_t tool_node(struct store *s, const char *dir, const char *leaf, uint64_t otherwise);
+
+struct command {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *args, *help;
+};
+/* Run the command that argv[1] names; --help and --version are @help() and the package's version. */
+int tool_main(const char *name, const struct command *commands, size_t nr, void (*help)(void), int argc, char **argv);
+void tool_help(const struct command *commands, size_t nr);
+/* The commands that take --json alone. */
+int opt_json_only(int argc, char **argv, bool *json);
+
+/* Members of a JSON object; a double with six digits. */
+void put_d(struct json_object *o, const char *name, double v);
+void put_i(struct json_object *o, const char *name, uint64_t v);
+void put_s(struct json_object *o, const char *name, const char *v);
+void put_b(struct json_object *o, const char *name, bool v);
+/* On stdout; @pretty: for people. */
+void print_json(struct json_object *o, bool pretty);
+/* A member as text, "-" when it is null or missing. */
+const char *text_of(struct json_object *o, const char *name);
+
+#endif
