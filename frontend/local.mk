@@ -32,7 +32,8 @@ frontend_synth_blkfront_SOURCES = \
 frontend_synth_blkfront_CPPFLAGS = $(frontend_cppflags) $(JSONC_CFLAGS)
 frontend_synth_blkfront_LDADD = frontend/libsynth-front-tool.la frontend/libsynth-blkfront.la $(XEN_LIBS) $(JSONC_LIBS) -lpthread
 
-pods += frontend/block/synth-blkfront.1.pod
+pods += frontend/block/synth-blkfront.1.pod frontend/net/synth-netfront.1.pod
+dist_bashcompletion_DATA += frontend/net/synth-netfront.bash
 
 # Found by `synth-blkfront serve` here (frontend/.libs) and where it is installed.
 if HAVE_NBDKIT
@@ -43,12 +44,35 @@ frontend_nbdkit_synth_plugin_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -
 frontend_nbdkit_synth_plugin_la_LIBADD = frontend/libsynth-blkfront.la $(XEN_LIBS) -lpthread
 endif
 
+# Network
+noinst_LTLIBRARIES += frontend/libsynth-netfront-pure.la frontend/libsynth-netfront.la
+
+frontend_libsynth_netfront_pure_la_SOURCES = \
+	frontend/net/net-rsp.h frontend/net/net-rsp.c \
+	frontend/net/net-frame.h frontend/net/net-frame.c \
+	frontend/net/net-probe.h frontend/net/net-probe.c
+
+frontend_libsynth_netfront_la_SOURCES = frontend/net/netfront.h frontend/net/netfront.c
+frontend_libsynth_netfront_la_CPPFLAGS = $(frontend_cppflags)
+frontend_libsynth_netfront_la_LIBADD = frontend/libsynth-netfront-pure.la frontend/libsynth-front.la
+
+bin_PROGRAMS += frontend/synth-netfront
+frontend_synth_netfront_SOURCES = \
+	frontend/net/synth-netfront.h frontend/net/synth-netfront.c \
+	frontend/net/net-io.c frontend/net/net-up.c \
+	frontend/net/tap.h frontend/net/tap.c
+frontend_synth_netfront_CPPFLAGS = $(frontend_cppflags) $(JSONC_CFLAGS)
+frontend_synth_netfront_LDADD = frontend/libsynth-front-tool.la frontend/libsynth-netfront.la $(XEN_LIBS) $(JSONC_LIBS) -lpthread
+
 if HAVE_CMOCKA
-frontend_tests = frontend/block/test-blk-rsp frontend/block/test-vdev
+frontend_tests = frontend/block/test-blk-rsp frontend/block/test-vdev frontend/net/test-net-rsp frontend/net/test-net-frame
 check_PROGRAMS += $(frontend_tests)
 TESTS += $(frontend_tests)
 frontend_block_test_blk_rsp_LDADD = frontend/libsynth-blkfront-pure.la common/libsynth-pure.la $(CMOCKA_LIBS)
 frontend_block_test_vdev_LDADD = frontend/libsynth-blkfront-pure.la common/libsynth-pure.la $(CMOCKA_LIBS)
+frontend_net_test_net_rsp_LDADD = frontend/libsynth-netfront-pure.la common/libsynth-pure.la $(CMOCKA_LIBS)
+frontend_net_test_net_frame_LDADD = frontend/libsynth-netfront-pure.la common/libsynth-pure.la $(CMOCKA_LIBS)
 endif
 
 include tests/frontend/local.mk
+include tests/netfront/local.mk

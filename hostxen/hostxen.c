@@ -701,9 +701,9 @@ static int stop(void)
 		(void)call(&(struct hx_req){ .op = HX_STOP }, &r);
 	if (wait_unlocked())
 		return 1;
-	/* what a killed broker could not remove */
+	/* what a killed broker could not remove, and front ends' lock files */
 	unlink(in_dir(HX_SOCKET));
-	if (!glob(in_dir("xenbus-*.sock"), 0, NULL, &g))
+	if (!glob(in_dir("xenbus-*.sock*"), 0, NULL, &g))
 		for (size_t i = 0; i < g.gl_pathc; i++)
 			unlink(g.gl_pathv[i]);
 	globfree(&g);

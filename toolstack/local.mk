@@ -14,8 +14,7 @@ toolstack_synthctl_CPPFLAGS = $(AM_CPPFLAGS) $(JSONC_CFLAGS) $(SMARTCOLS_CFLAGS)
 toolstack_synthctl_LDADD = common/libsynth-common.la $(XENSTORE_LIBS) $(JSONC_LIBS) $(SMARTCOLS_LIBS) -lm -lpthread
 
 # The completion script is installed where bash looks for it, and is inside the program for `synthctl completion bash`.
-bashcompletiondir = $(datadir)/bash-completion/completions
-dist_bashcompletion_DATA = toolstack/synthctl.bash
+dist_bashcompletion_DATA += toolstack/synthctl.bash
 toolstack/completion-bash.h: toolstack/synthctl.bash
 	$(AM_V_GEN)$(MKDIR_P) toolstack && { echo '/* made from synthctl.bash */'; \
 	echo 'static const char completion_bash[] ='; \

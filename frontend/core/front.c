@@ -3,10 +3,9 @@
 #include "frontend/core/front.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 #include <xen/io/protocols.h>
 
@@ -97,32 +96,46 @@ int front_list(struct store *s, const char *const *types, uint32_t nr_types, str
 /* ------------------------------------------------------------------ exclusion */
 
 /*
- * One process a device: a socket bound in the abstract name space goes away with the process, however it dies.
- * Which xenstore is meant is part of the name, since several may be reached from one machine.
+ * One process a device, also across name spaces: a lock on one byte of a file that all front ends of the domain find. It
+ * goes away with the process, however it dies.  The file is the driver by which pages are granted; where xenstore is
+ * reached through a socket that the environment names, it lies beside that.
  */
+#define LOCK_DRIVER "/dev/xen/gntalloc"
+
+static int open_lock_file(void)
+{
+	const char *where = getenv("XENSTORED_PATH");
+	char beside[STORE_PATH_MAX];
+	int n;
+
+	if (!where)
+		return open(LOCK_DRIVER, O_RDWR | O_CLOEXEC);
+	n = snprintf(beside, sizeof(beside), "%s.lock", where);
+	if (n < 0 || (size_t)n >= sizeof(beside)) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	return open(beside, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+}
+
 static int take_lock(const struct front_dev *d, int *ret)
 {
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	const char *where = getenv("XENSTORED_PATH");
-	char driver[96];
+	struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 };
 	uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a */
-	int fd, n;
+	char driver[96];
+	int fd;
 
 	snprintf(driver, sizeof(driver), "/sys/bus/xen/devices/%s-%u/driver", d->type, d->id);
 	if (access(driver, F_OK) == 0)
 		return -EBUSY;
-	for (const char *c = where ? where : ""; *c; c++)
+	for (const char *c = d->dir; *c; c++)
 		hash = (hash ^ (uint8_t)*c) * 0x100000001b3u;
-	n = snprintf(a.sun_path + 1, sizeof(a.sun_path) - 1, "synth-front/%016llx/%s/%u/%s", (unsigned long long)hash,
-		     d->type, d->id, d->back);
-	if (n < 0)
-		return -EINVAL;
-	n = MIN(n, (int)sizeof(a.sun_path) - 2);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	l.l_start = (off_t)(hash >> 2);
+	fd = open_lock_file();
 	if (fd < 0)
 		return -errno;
-	if (bind(fd, (struct sockaddr *)&a, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)) < 0) {
-		int err = errno == EADDRINUSE ? -EBUSY : -errno;
+	if (fcntl(fd, F_OFD_SETLK, &l) < 0) {
+		int err = errno == EAGAIN || errno == EACCES ? -EBUSY : -errno;
 
 		close(fd);
 		return err;

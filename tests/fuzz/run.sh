@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# run.sh [SECONDS]: build the fuzz targets (fuzz-*.c) with clang's libFuzzer, ASan and UBSan, and run each for SECONDS (default 20).
+# run.sh [SECONDS]: build the fuzz targets (fuzz-*.c) with clang's libFuzzer, ASan and UBSan, and run each for SECONDS (default 20);
+# FUZZ_ONLY=NAME: that one alone.
 # New findings are kept in $FUZZ_CORPUS (default: forgotten). 77: no clang with libFuzzer here.
 set -eu
 seconds=${1:-20}
@@ -25,6 +26,13 @@ seeds() {
 	blk-parse)
 		printf '%s\n' '\000\000\001' '\001\001\013' '\002\003\000' '\030\002\001' '\020\005\000' '\001\006\000\040' '\002\006\001\001' '\060\005\001'
 		;;
+	net-rx)
+		# one slot; two; GSO; a hash and more data; an error; what is not asked for
+		printf '%s\n' '\007\001\0\0\0\0\0\0\074\0' '\007\002\0\0\0\0\004\0\0\020\0\0\002\0\0\0\144\0' \
+			'\007\002\0\0\0\0\012\0\0\020\001\0\250\005\001\0\0\0' \
+			'\007\003\0\0\0\0\014\0\100\0\004\0\0\0\0\0\0\0\0\0\0\0\0\0\100\0' \
+			'\007\001\0\0\0\0\0\0\377\177' '\0\002\0\0\0\0\014\0\0\001\001\0\250\005\001\0\0\0'
+		;;
 	net-tx)
 		ip4='\002\0\0\0\0\001\002\0\0\0\0\002\010\0\105\0\0\050\0\0\0\0\100\006\0\0\012\0\0\001\012\0\0\002\0\001\0\002\0\0\0\0\0\0\0\0\120\020\0\0\0\0\0\0'
 		ip6='\002\0\0\0\0\001\002\0\0\0\0\002\206\335\140\0\0\0\0\020\0\100'
@@ -39,6 +47,7 @@ status=0
 for target in "$src"/tests/fuzz/fuzz-*.c; do
 	name=$(basename "$target" .c)
 	name=${name#fuzz-}
+	[ -z "${FUZZ_ONLY:-}" ] || [ "$FUZZ_ONLY" = "$name" ] || continue
 	files=
 	for f in $(sed -n 's/^ \* links: //p' "$target"); do
 		files="$files $src/$f"

@@ -1,0 +1,480 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * net-up.c - `synth-netfront up`: the interface as a TAP of this system.
+ *
+ * One thread a queue, which alone touches the queue's rings and the TAP's descriptor of the same number.  A turn of
+ * its loop moves up to BATCH frames each way, then publishes; it sleeps when neither side had any.  A frame from the TAP
+ * is read straight into granted pages; one for the TAP is written straight from them, but for the headers of a frame
+ * with offloads, which are copied, looked into, and written from the copy, since the back end could change them.
+ *
+ * The TAP outlives the connection: while the back end is away it has no carrier, and keeps its addresses and routes.
+ */
+#include "frontend/net/synth-netfront.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <json-c/json.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "common/log/log.h"
+#include "common/span/span.h"
+#include "common/xen/paths.h"
+#include "frontend/net/tap.h"
+
+#define BATCH      64u
+#define MAX_PAGES  17u /* NETFRONT_TX_MAX bytes, and what rounding up takes */
+#define MAX_QUEUES 8u  /* taken without being asked for */
+#define LOOK_MS    200u
+#define TAG_BYTES  4u
+
+struct up {
+	struct target t;
+	struct netfront_config config;
+	struct tap tap;
+	const char *tap_name;
+	uint32_t mtu; /* asked for; 0: what the toolstack says */
+	bool no_reconnect, json;
+	_Atomic bool tap_gone;         /* somebody has deleted it */
+	struct netfront_counts counts; /* of connections that are over */
+	uint64_t tap_drops, tx_drops, connections;
+};
+
+struct mover {
+	struct up *up;
+	struct netfront_queue *q;
+	pthread_t thread;
+	int tap;
+	uint32_t pages;               /* that a frame from the TAP may need */
+	uint64_t tap_drops, tx_drops; /* frames the TAP, or the back end's protocol, would not take */
+};
+
+/* ------------------------------------------------------------------ moving frames */
+
+/* The first bytes of a frame, where nobody changes them. */
+static uint32_t copy_head(const struct netfront_frame *f, uint8_t head[FRAME_HEAD_MAX])
+{
+	uint32_t have = 0;
+
+	for (uint32_t i = 0; i < f->nr && have < FRAME_HEAD_MAX; i++) {
+		uint32_t n = MIN((uint32_t)f->iov[i].iov_len, FRAME_HEAD_MAX - have);
+
+		memcpy(head + have, f->iov[i].iov_base, n);
+		have += n;
+	}
+	return have;
+}
+
+/* What is left of @f behind @skip bytes, appended to @iov; the number of pieces. */
+static uint32_t append_rest(const struct netfront_frame *f, uint32_t skip, struct iovec *iov)
+{
+	uint32_t nr = 0;
+
+	for (uint32_t i = 0; i < f->nr; i++) {
+		uint32_t n = (uint32_t)f->iov[i].iov_len;
+
+		if (skip < n)
+			iov[nr++] = (struct iovec){ (uint8_t *)f->iov[i].iov_base + skip, n - skip };
+		skip -= MIN(skip, n);
+	}
+	return nr;
+}
+
+static void on_frame(void *arg, const struct netfront_frame *f)
+{
+	struct mover *m = arg;
+	struct virtio_net_hdr v;
+	uint8_t head[FRAME_HEAD_MAX];
+	struct iovec iov[NET_MAX_SEGS + 2];
+	uint32_t nr = 0, have = 0;
+	int err;
+
+	iov[nr++] = (struct iovec){ &v, sizeof(v) };
+	if (f->meta.csum_blank || f->meta.gso_type) {
+		have = copy_head(f, head);
+		iov[nr++] = (struct iovec){ head, have };
+	}
+	err = frame_to_vnet(&f->meta, head, have, f->bytes, &v);
+	if (unlikely(err < 0)) {
+		netfront_count(m->q, err == -EPROTOTYPE ? NET_RX_GSO_TYPE : NET_RX_HEADER);
+		return;
+	}
+	nr += append_rest(f, have, iov + nr);
+	/* A TAP that is down, or a frame it does not like. */
+	if (unlikely(writev(m->tap, iov, (int)nr) < 0))
+		m->tap_drops++;
+}
+
+/* One frame from the TAP: 1, 0 when there is none, -EAGAIN: no room to put one. */
+static int send_one(struct mover *m)
+{
+	const struct net_takes *takes = &netfront_info(m->up->t.n)->takes;
+	struct virtio_net_hdr v;
+	struct iovec iov[MAX_PAGES + 1] = { { &v, sizeof(v) } };
+	uint32_t pages = netfront_tx_pages(m->q, iov + 1, m->pages), bytes;
+	struct net_meta meta;
+	bool finish = false;
+	ssize_t n;
+	int err;
+
+	/* All of them, and a slot for GSO: what is read must not be lost for lack of room. */
+	if (pages < m->pages || netfront_tx_room(m->q) < m->pages + 1)
+		return -EAGAIN;
+	n = readv(m->tap, iov, (int)pages + 1);
+	if (n < 0)
+		return 0; /* none, or the TAP is down */
+	if (unlikely((size_t)n < sizeof(v) + NET_FRAME_MIN)) {
+		m->tx_drops++;
+		return 1;
+	}
+	bytes = (uint32_t)n - (uint32_t)sizeof(v);
+	err = frame_from_vnet(&v, iov[1].iov_base, MIN(bytes, FRAME_HEAD_MAX), takes, &meta, &finish);
+	if (err == 0 && finish) {
+		uint32_t nr = (bytes + PAGE_BYTES - 1) / PAGE_BYTES;
+
+		iov[nr].iov_len = bytes - (nr - 1) * PAGE_BYTES;
+		err = csum_finish(iov + 1, nr, v.csum_start, v.csum_offset);
+	}
+	if (err == 0)
+		err = netfront_tx(m->q, bytes, &meta);
+	m->tx_drops += err < 0;
+	return 1;
+}
+
+static void *mover_thread(void *arg)
+{
+	struct mover *m = arg;
+	struct netfront *n = m->up->t.n;
+
+	while (netfront_status(n) == 0) {
+		uint32_t sent = 0, got;
+		int r = 1;
+
+		while (sent < BATCH && (r = send_one(m)) == 1)
+			sent++;
+		if (sent)
+			netfront_kick(m->q);
+		got = netfront_rx(m->q, BATCH, on_frame, m);
+		if (r == -EAGAIN && netfront_reclaim(m->q) > 0)
+			continue;
+		if (sent || got || netfront_arm_rx(m->q) || (r == -EAGAIN && netfront_arm_tx(m->q)))
+			continue;
+		if (netfront_sleep(m->q, m->tap, r == -EAGAIN ? 0 : POLLIN, UINT32_MAX) & (POLLERR | POLLNVAL)) {
+			m->up->tap_gone = true;
+			netfront_stop(n);
+		}
+	}
+	return NULL;
+}
+
+/* ------------------------------------------------------------------ the TAP */
+
+static int tap_failed(const struct up *u, const char *what, int err)
+{
+	const char *name = u->tap_name ? u->tap_name : u->t.name;
+
+	switch (err) {
+	case -EBUSY:
+		return complain(EXIT_BUSY, "choose another name: --tap NAME",
+				"cannot make %s: there is an interface %s", name, name);
+	case -EINVAL:
+		return complain(EXIT_USAGE, NULL, "cannot %s: '%s' does not do", what, name);
+	case -EPERM:
+	case -EACCES:
+		return complain(EXIT_PERMISSION, "run it as root, or with CAP_NET_ADMIN", "cannot %s %s: %s", what,
+				name, strerror(-err));
+	case -ENOENT:
+	case -ENODEV:
+		return complain(EXIT_FAILED, "modprobe tun", "cannot %s %s: there is no /dev/net/tun", what, name);
+	default:
+		return complain(EXIT_FAILED, NULL, "cannot %s %s: %s", what, name, strerror(-err));
+	}
+}
+
+/* Made once, with as many queues as the first connection has; a later one uses at most those. */
+static int make_tap(struct up *u)
+{
+	const struct netfront_info *i = netfront_info(u->t.n);
+	int err = tap_open(&u->tap, u->tap_name ? u->tap_name : u->t.name, i->nr_queues);
+
+	if (err < 0)
+		return tap_failed(u, "make a TAP", err);
+	u->config.queues = i->nr_queues;
+	err = tap_set_mac(&u->tap, i->mac);
+	return err < 0 ? tap_failed(u, "set the address of", err) : 0;
+}
+
+/* What this connection offers. */
+static int fit_tap(struct up *u)
+{
+	const struct netfront_info *i = netfront_info(u->t.n);
+	uint32_t mtu = u->mtu ? u->mtu : i->mtu;
+	int err;
+
+	if (mtu > i->tx_max - FRAME_ETH_LEN - TAG_BYTES)
+		return complain(EXIT_FAILED, "a smaller --mtu, or a back end with feature-sg",
+				"%s: an mtu of %u does not go through: frames have at most %u bytes", u->t.name, mtu,
+				i->tx_max);
+	err = tap_attach(&u->tap, i->nr_queues);
+	if (err == 0)
+		err = tap_set_offloads(&u->tap, &i->takes);
+	if (err == 0)
+		err = tap_set_mtu(&u->tap, mtu);
+	if (err < 0)
+		return tap_failed(u, "set up", err);
+	/* The protocol names 16 bits of length; the kernel would make frames a header longer than that. */
+	err = tap_set_gso_max(&u->tap, NETFRONT_TX_MAX - FRAME_ETH_LEN - TAG_BYTES);
+	if (err < 0)
+		log_warn("%s: cannot limit the size of large frames (%s); those above %u bytes will be dropped",
+			 u->tap.name, strerror(-err), NETFRONT_TX_MAX);
+	return 0;
+}
+
+static void on_carrier(void *arg, bool up)
+{
+	struct up *u = arg;
+	int err = tap_set_carrier(&u->tap, up);
+
+	if (err < 0)
+		log_warn("%s: cannot set the carrier: %s", u->tap.name, strerror(-err));
+}
+
+/* ------------------------------------------------------------------ one connection */
+
+static void tell_up(const struct up *u)
+{
+	const struct netfront_info *i = netfront_info(u->t.n);
+	struct json_object *o;
+	char mac[18], takes[32];
+
+	snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", i->mac[0], i->mac[1], i->mac[2], i->mac[3],
+		 i->mac[4], i->mac[5]);
+	if (u->json) {
+		o = json_object_new_object();
+		put_s(o, "event", "up");
+		put_s(o, "device", u->t.name);
+		put_s(o, "tap", u->tap.name);
+		put_s(o, "mac", mac);
+		put_i(o, "mtu", u->mtu ? u->mtu : i->mtu);
+		put_i(o, "queues", i->nr_queues);
+		put_b(o, "split_event_channels", i->split);
+		put_b(o, "sg", i->sg);
+		put_s(o, "offloads", takes_text(&i->takes, takes));
+		print_json(o, false);
+		json_object_put(o);
+	} else {
+		printf("%s is up as %s: %s, mtu %u, %u queue(s), offloads %s\n", u->t.name, u->tap.name, mac,
+		       u->mtu ? u->mtu : i->mtu, i->nr_queues, takes_text(&i->takes, takes));
+	}
+	fflush(stdout);
+}
+
+/* Sleep until the device ends or a signal comes; signals come only here. */
+static void wait_end(struct netfront *n, uint32_t ms)
+{
+	struct pollfd p = { .fd = n ? netfront_fd(n) : -1, .events = POLLIN };
+	struct timespec ts = { ms / 1000, ms % 1000 * 1000000 };
+	sigset_t none;
+
+	sigemptyset(&none);
+	ppoll(&p, 1, ms ? &ts : NULL, &none);
+}
+
+/* From connected to over: netfront_status(), and 0 or an exit status in *ret. */
+static int serve(struct up *u, int *ret)
+{
+	const struct netfront_info *i = netfront_info(u->t.n);
+	struct mover m[FRONT_MAX_QUEUES];
+	uint32_t nr = 0, frame = 0;
+	int err = 0, r = 0;
+
+	if (u->tap.nr == 0)
+		r = make_tap(u);
+	if (!r)
+		r = fit_tap(u);
+	frame = i->takes.gso4 || i->takes.gso6 ? NETFRONT_TX_MAX
+					       : (u->mtu ? u->mtu : i->mtu) + FRAME_ETH_LEN + TAG_BYTES;
+	for (; !r && nr < i->nr_queues; nr++) {
+		m[nr] = (struct mover){ .up = u, .q = netfront_queue(u->t.n, nr), .tap = u->tap.fd[nr] };
+		/* One byte more than can be sent, so that what is too long is seen to be so. */
+		m[nr].pages = MIN(frame / PAGE_BYTES + 1, MAX_PAGES);
+		err = pthread_create(&m[nr].thread, NULL, mover_thread, &m[nr]);
+		if (err) {
+			r = complain(EXIT_FAILED, NULL, "cannot start a thread: %s", strerror(err));
+			break;
+		}
+	}
+	if (!r) {
+		netfront_on_carrier(u->t.n, on_carrier, u);
+		err = tap_set_up(&u->tap);
+		if (err < 0)
+			r = tap_failed(u, "bring up", err);
+	}
+	if (!r) {
+		u->connections++;
+		tell_up(u);
+	}
+	while (!r && !interrupted && netfront_status(u->t.n) == 0)
+		wait_end(u->t.n, 0);
+	netfront_stop(u->t.n);
+	for (uint32_t k = 0; k < nr; k++) {
+		struct netfront_counts c;
+
+		pthread_join(m[k].thread, NULL);
+		c = netfront_counts(m[k].q);
+		counts_add(&u->counts, &c);
+		u->tap_drops += m[k].tap_drops;
+		u->tx_drops += m[k].tx_drops;
+	}
+	*ret = r;
+	return netfront_status(u->t.n);
+}
+
+/* ------------------------------------------------------------------ staying up */
+
+/* The host has taken the interface away for good: its front end's directory is gone. */
+static bool detached(const struct up *u)
+{
+	struct path p;
+
+	return !store_exists(u->t.store, NULL, path_join(&p, u->t.dev.dir, "backend"));
+}
+
+/* Until the back end can be connected to again: 0, or an exit status (with *over when that is the end). */
+static int wait_back(struct up *u, bool *over)
+{
+	bool told = false;
+
+	for (;;) {
+		uint32_t state;
+
+		*over = true;
+		if (interrupted)
+			return 0;
+		if (detached(u)) {
+			log_info("%s: detached by the host", u->t.name);
+			return 0;
+		}
+		*over = false;
+		state = front_read_state(u->t.store, u->t.dev.back);
+		/* Closed waits for us to begin anew. */
+		if (state == XenbusStateInitWait || state == XenbusStateClosed) {
+			int err = netfront_open(u->t.store, &u->t.dev, &u->config, &u->t.n);
+
+			if (err == 0)
+				err = netfront_watch(u->t.n);
+			if (err == 0)
+				return 0;
+			target_disconnect(&u->t);
+			if (err != -ETIMEDOUT && err != -ENODEV && err != -ECONNREFUSED)
+				return target_failed(&u->t, err);
+		}
+		if (!told)
+			log_info("%s: waiting for the back end", u->t.name);
+		told = true;
+		wait_end(NULL, LOOK_MS);
+	}
+}
+
+static int run(struct up *u)
+{
+	bool over = false;
+	int r, status, err;
+
+	do {
+		status = serve(u, &r);
+		if (u->tap.nr && !u->tap_gone)
+			on_carrier(u, false);
+		err = target_disconnect(&u->t);
+		if (r)
+			return r;
+		if (u->tap_gone)
+			return complain(EXIT_FAILED, NULL, "%s: the interface %s was deleted", u->t.name, u->tap.name);
+		if (status == -EIO)
+			return EXIT_FAILED; /* told in the log, with the reason */
+		if (interrupted)
+			return err < 0 ? complain(EXIT_TIMEOUT, NULL, "%s: the back end did not close in time: %s",
+						  u->t.name, strerror(-err))
+				       : 0;
+		if (u->no_reconnect)
+			return detached(u) ? 0
+					   : complain(EXIT_FAILED, NULL, "%s: the back end has ended it", u->t.name);
+		r = wait_back(u, &over);
+	} while (!r && !over);
+	return r;
+}
+
+static void tell_end(const struct up *u)
+{
+	struct json_object *o;
+
+	if (!u->json)
+		return;
+	o = json_object_new_object();
+	put_s(o, "event", "end");
+	put_s(o, "device", u->t.name);
+	put_i(o, "connections", u->connections);
+	put_counts(o, &u->counts);
+	put_i(o, "tap_drops", u->tap_drops);
+	put_i(o, "tx_drops", u->tx_drops);
+	print_json(o, false);
+	json_object_put(o);
+}
+
+static const struct option options[] = { CONFIG_OPTIONS,           { "tap", 1, NULL, 'n' },
+					 { "mtu", 1, NULL, 'm' },  { "no-reconnect", 0, NULL, 'r' },
+					 { "json", 0, NULL, 'j' }, { NULL, 0, NULL, 0 } };
+
+static int parse_options(int argc, char **argv, struct up *u, const char **dev)
+{
+	int o, r = 0;
+
+	while (!r && (o = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (o == 'n')
+			u->tap_name = optarg;
+		else if (o == 'm')
+			r = parse_str_u32(optarg, NETFRONT_MTU_MAX, &u->mtu) < 0 || u->mtu < NETFRONT_MTU_MIN
+				    ? usage("--mtu: %u to %u", NETFRONT_MTU_MIN, NETFRONT_MTU_MAX)
+				    : 0;
+		else if (o == 'r')
+			u->no_reconnect = true;
+		else if (o == 'j')
+			u->json = true;
+		else
+			r = opt_config(&u->config, o, optarg);
+	}
+	return r ? r : opt_dev(argc, argv, optind, dev);
+}
+
+int cmd_up(int argc, char **argv)
+{
+	struct up u = { .tap.ctl = -1 };
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	const char *dev = NULL;
+	sigset_t stop;
+	int r = parse_options(argc, argv, &u, &dev);
+
+	if (!r && u.tap_name && strlen(u.tap_name) >= TAP_NAME_MAX)
+		r = usage("--tap: a name has at most %u characters", TAP_NAME_MAX - 1);
+	if (!u.config.queues)
+		u.config.queues = (uint32_t)MIN(MAX(cpus, 1L), (long)MAX_QUEUES);
+	if (!r)
+		r = target_find(&u.t, dev);
+	/* Blocked but where we wait for them, so that none is lost between looking and sleeping. */
+	sigemptyset(&stop);
+	sigaddset(&stop, SIGINT);
+	sigaddset(&stop, SIGTERM);
+	pthread_sigmask(SIG_BLOCK, &stop, NULL);
+	catch_signals();
+	if (!r)
+		r = target_open(&u.t, &u.config);
+	if (!r) {
+		r = run(&u);
+		tell_end(&u);
+	}
+	tap_close(&u.tap);
+	return target_close(&u.t, r);
+}

@@ -1,0 +1,1039 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * badback.c - a network back end for sinners: connects by the book, sends each frame back to where it came from (and
+ * answers pings for any address), then does what it is told.
+ *
+ *   badback DOMID HANDLE SIN [AFTER]
+ *
+ * It makes both xenstore directories itself (backend/badback, device/svif), prints "ready", serves one front end after
+ * the other, and ends on SIGTERM.  AFTER: frames sent back honestly before the sin (default 8).  An honest one ("none")
+ * has all features: four queues, split event channels, scatter-gather, GSO, checksums.  The sins' names: badback alone.
+ *
+ * It also looks for what a front end must not show: padding in ring slots.  What it finds is printed as "leak: ...".
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "common/base/base.h"
+#include <xen/io/netif.h>
+#include "common/ring/ring.h"
+#include "common/span/span.h"
+#include "common/xen/evtchn.h"
+#include "common/xen/grant.h"
+#include "common/xen/paths.h"
+#include "common/xen/store.h"
+#include "common/xenbus/xenbus.h"
+
+#define TYPE       "badback"
+#define MAX_QUEUES 4u
+#define MAX_FRAME  66000u
+#define RX_ROOM    31u /* slots wanted before a frame is taken: the largest one, and what a sin needs */
+#define RSP_PROD   2   /* word in a ring's header */
+
+struct back;
+struct queue;
+enum when { NEVER, AT_FRAME, AT_CONNECT, AT_INITWAIT, ALWAYS };
+struct sin {
+	const char *name;
+	enum when when;
+	/* AT_FRAME: true when the frame was dealt with, else it is sent back honestly after this */
+	bool (*frame)(struct back *b, struct queue *q);
+	void (*other)(struct back *b);
+};
+
+struct queue {
+	struct ring_back tx, rx;
+	uint32_t *tx_raw, *rx_raw; /* the pages */
+	uint32_t tx_port, rx_port; /* the same when not split */
+};
+
+struct back {
+	uint32_t domid, handle, after, done, leaks;
+	const struct sin *sin;
+	struct store *store;
+	struct grant *grant;
+	struct evtchn *evtchn;
+	struct queue queue[MAX_QUEUES];
+	uint32_t nr_queues;
+	struct path front, back;
+	uint32_t state;
+	bool connected, sinned, halted;
+	uint32_t rnd;
+	/* the frame at hand */
+	struct netif_tx_request req[32];
+	struct netif_extra_info gso;
+	uint32_t nr_reqs, nr_extras, bytes;
+	bool has_gso;
+	uint8_t frame[MAX_FRAME];
+};
+
+static volatile sig_atomic_t over;
+
+static void on_term(int sig)
+{
+	over = 1;
+}
+
+static void must(const char *what, int err)
+{
+	if (err >= 0)
+		return;
+	fprintf(stderr, "badback: %s: %s\n", what, strerror(-err));
+	exit(3);
+}
+
+static void leak(struct back *b, const char *what)
+{
+	if (b->leaks++ > 5)
+		return;
+	printf("leak: %s\n", what);
+	fflush(stdout);
+}
+
+/* ------------------------------------------------------------------ nodes */
+
+static void put(struct back *b, const struct path *dir, const char *leaf, const char *value)
+{
+	struct path p;
+
+	must(leaf, store_write(b->store, NULL, path_join(&p, dir->s, leaf), value));
+}
+
+static void set_state(struct back *b, uint32_t state)
+{
+	char text[12];
+
+	snprintf(text, sizeof(text), "%u", state);
+	put(b, &b->back, "state", text);
+	b->state = state;
+}
+
+static uint32_t get(struct back *b, const char *dir, const char *leaf, uint32_t otherwise)
+{
+	struct path p;
+	uint32_t v;
+
+	return store_read_u32(b->store, NULL, path_join(&p, dir, leaf), UINT32_MAX, &v) == 0 ? v : otherwise;
+}
+
+static void offer(struct back *b)
+{
+	static const char *const on[] = { "feature-rx-copy",           "feature-sg",
+					  "feature-gso-tcpv4",         "feature-gso-tcpv6",
+					  "feature-ipv6-csum-offload", "feature-split-event-channels" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(on); i++)
+		put(b, &b->back, on[i], "1");
+	put(b, &b->back, "multi-queue-max-queues", "4");
+	put(b, &b->front, "mac", "02:00:00:00:00:01");
+}
+
+static void make_dirs(struct back *b)
+{
+	char text[STORE_PATH_MAX];
+
+	path_front(&b->front, b->domid, "svif", b->handle);
+	path_back(&b->back, 0, TYPE, b->domid, b->handle);
+	must("front directory", store_mkdir(b->store, NULL, b->front.s));
+	must("permissions", store_perms(b->store, NULL, b->front.s, b->domid, 0));
+	must("back directory", store_mkdir(b->store, NULL, b->back.s));
+	must("permissions", store_perms(b->store, NULL, b->back.s, 0, b->domid));
+	snprintf(text, sizeof(text), "%u", b->domid);
+	put(b, &b->back, "frontend-id", text);
+	put(b, &b->back, "frontend", b->front.s);
+	offer(b);
+	set_state(b, XenbusStateInitWait);
+	put(b, &b->front, "backend-id", "0");
+	put(b, &b->front, "backend", b->back.s);
+	put(b, &b->front, "state", "1");
+}
+
+/* ------------------------------------------------------------------ answers */
+
+static void push_tx(struct back *b, struct queue *q)
+{
+	if (ring_back_push(&q->tx))
+		evtchn_notify(b->evtchn, q->tx_port);
+}
+
+static void push_rx(struct back *b, struct queue *q)
+{
+	if (ring_back_push(&q->rx))
+		evtchn_notify(b->evtchn, q->rx_port);
+}
+
+static void answer_tx(struct queue *q, uint32_t id, int status)
+{
+	struct netif_tx_response r = { .id = (uint16_t)id, .status = (int16_t)status };
+
+	ring_back_put(&q->tx, &r, sizeof(r));
+}
+
+/* The next receive slot's request. */
+static struct netif_rx_request take_rx(struct queue *q)
+{
+	struct netif_rx_request r;
+
+	ring_back_take(&q->rx, &r);
+	return r;
+}
+
+static void answer_rx(struct queue *q, uint32_t id, uint32_t offset, uint32_t flags, int status)
+{
+	struct netif_rx_response r = {
+		.id = (uint16_t)id, .offset = (uint16_t)offset, .flags = (uint16_t)flags, .status = (int16_t)status
+	};
+
+	ring_back_put(&q->rx, &r, sizeof(r));
+}
+
+/* One receive slot, as it is; its page is not touched. */
+static void raw_rx(struct queue *q, uint32_t offset, uint32_t flags, int status)
+{
+	answer_rx(q, take_rx(q).id, offset, flags, status);
+}
+
+static void raw_extra(struct queue *q, uint32_t type, uint32_t flags, uint32_t size, uint32_t gso_type)
+{
+	struct netif_extra_info x;
+
+	memset(&x, 0, sizeof(x));
+	take_rx(q);
+	x.type = (uint8_t)type;
+	x.flags = (uint8_t)flags;
+	x.u.gso.size = (uint16_t)size;
+	x.u.gso.type = (uint8_t)gso_type;
+	ring_back_put(&q->rx, &x, sizeof(x));
+}
+
+static void force(struct back *b, uint32_t *raw, uint32_t port, uint32_t value)
+{
+	__atomic_store_n(&raw[RSP_PROD], value, __ATOMIC_SEQ_CST);
+	b->halted = true;
+	evtchn_notify(b->evtchn, port);
+}
+
+/* ------------------------------------------------------------------ sins: transmit responses */
+
+static bool tx_bad_id(struct back *b, struct queue *q)
+{
+	answer_tx(q, 0xff, NETIF_RSP_OKAY);
+	return true;
+}
+
+/* A page that nothing was sent from: the pool is a stack, so the other end of it. */
+static bool tx_idle_id(struct back *b, struct queue *q)
+{
+	answer_tx(q, (b->req[0].id & 0xff) ^ 31, NETIF_RSP_OKAY);
+	return true;
+}
+
+static bool tx_old_id(struct back *b, struct queue *q)
+{
+	answer_tx(q, b->req[0].id - 0x100u, NETIF_RSP_OKAY);
+	return true;
+}
+
+static bool tx_double(struct back *b, struct queue *q)
+{
+	answer_tx(q, b->req[0].id, NETIF_RSP_OKAY);
+	answer_tx(q, b->req[0].id, NETIF_RSP_OKAY);
+	return true;
+}
+
+static bool tx_null(struct back *b, struct queue *q)
+{
+	answer_tx(q, b->req[0].id, NETIF_RSP_NULL);
+	return true;
+}
+
+static bool tx_status(struct back *b, struct queue *q)
+{
+	answer_tx(q, b->req[0].id, -77);
+	return true;
+}
+
+static bool tx_error(struct back *b, struct queue *q)
+{
+	answer_tx(q, b->req[0].id, NETIF_RSP_ERROR);
+	return true;
+}
+
+static bool tx_jump(struct back *b, struct queue *q)
+{
+	force(b, q->tx_raw, q->tx_port, q->tx.rsp_prod + q->tx.nr_ents + 1);
+	return true;
+}
+
+static bool tx_jump_far(struct back *b, struct queue *q)
+{
+	force(b, q->tx_raw, q->tx_port, q->tx.rsp_prod + 0x80000000u);
+	return true;
+}
+
+static bool tx_backwards(struct back *b, struct queue *q)
+{
+	force(b, q->tx_raw, q->tx_port, q->tx.rsp_prod - q->tx.nr_ents - 1);
+	return true;
+}
+
+static bool tx_too_many(struct back *b, struct queue *q)
+{
+	answer_tx(q, b->req[0].id, NETIF_RSP_OKAY);
+	force(b, q->tx_raw, q->tx_port, q->tx_raw[0] + 1); /* req_prod, and one */
+	return true;
+}
+
+static bool silent(struct back *b, struct queue *q)
+{
+	b->halted = true;
+	return true;
+}
+
+/* ------------------------------------------------------------------ sins: receive responses */
+
+static bool rx_id(struct back *b, struct queue *q)
+{
+	answer_rx(q, take_rx(q).id ^ 1u, 0, 0, 60);
+	return false;
+}
+
+/* Two answers, each in the other's slot. */
+static bool rx_order(struct back *b, struct queue *q)
+{
+	uint32_t first = take_rx(q).id, second = take_rx(q).id;
+
+	answer_rx(q, second, 0, 0, 60);
+	answer_rx(q, first, 0, 0, 60);
+	return false;
+}
+
+static bool rx_jump(struct back *b, struct queue *q)
+{
+	force(b, q->rx_raw, q->rx_port, q->rx.rsp_prod + q->rx.nr_ents + 1);
+	return true;
+}
+
+static bool rx_jump_far(struct back *b, struct queue *q)
+{
+	force(b, q->rx_raw, q->rx_port, q->rx.rsp_prod + 0x80000000u);
+	return true;
+}
+
+static bool rx_backwards(struct back *b, struct queue *q)
+{
+	/* further than what may not have been looked at yet */
+	force(b, q->rx_raw, q->rx_port, q->rx.rsp_prod - q->rx.nr_ents - 1);
+	return true;
+}
+
+static bool rx_too_many(struct back *b, struct queue *q)
+{
+	force(b, q->rx_raw, q->rx_port, q->rx_raw[0] + 1);
+	return true;
+}
+
+static bool rx_page(struct back *b, struct queue *q)
+{
+	raw_rx(q, 4000, 0, 200);
+	raw_rx(q, 0, 0, 4097);
+	raw_rx(q, 0, 0, 32767);
+	raw_rx(q, 65535, 0, 1);
+	raw_rx(q, 65535, 0, 4096);
+	raw_rx(q, 4096, 0, 1);
+	return false;
+}
+
+static bool rx_status(struct back *b, struct queue *q)
+{
+	raw_rx(q, 0, 0, NETIF_RSP_ERROR);
+	raw_rx(q, 0, NETRXF_more_data, 1000);
+	raw_rx(q, 0, 0, -32768);
+	return false;
+}
+
+static bool rx_short(struct back *b, struct queue *q)
+{
+	raw_rx(q, 0, 0, 0);
+	raw_rx(q, 0, 0, 13);
+	raw_rx(q, 4096, NETRXF_more_data, 0);
+	raw_rx(q, 0, 0, 1);
+	return false;
+}
+
+static bool rx_long(struct back *b, struct queue *q)
+{
+	for (int i = 0; i < 17; i++)
+		raw_rx(q, 0, i < 16 ? NETRXF_more_data : 0, 4096);
+	return false;
+}
+
+static bool rx_chain(struct back *b, struct queue *q)
+{
+	for (int i = 0; i < 30; i++)
+		raw_rx(q, 0, i < 29 ? NETRXF_more_data : 0, 16);
+	return false;
+}
+
+/* A frame that goes on for as long as there are slots, and later ends. */
+static bool rx_endless(struct back *b, struct queue *q)
+{
+	for (int n = 0; n < 3000;) {
+		int have = ring_back_pending(&q->rx);
+
+		for (; have > 1; have--, n++)
+			raw_rx(q, 0, NETRXF_more_data, n & 1 ? 0 : 4096);
+		push_rx(b, q);
+		if (over)
+			break;
+	}
+	raw_rx(q, 0, 0, 100);
+	return false;
+}
+
+static bool rx_half(struct back *b, struct queue *q)
+{
+	raw_rx(q, 0, NETRXF_more_data, 1000);
+	push_rx(b, q);
+	b->halted = true;
+	return true;
+}
+
+static bool rx_extra_type(struct back *b, struct queue *q)
+{
+	static const uint8_t types[] = { XEN_NETIF_EXTRA_TYPE_NONE, XEN_NETIF_EXTRA_TYPE_MAX, 255,
+					 XEN_NETIF_EXTRA_TYPE_MCAST_ADD };
+
+	for (size_t i = 0; i < sizeof(types); i++) {
+		raw_rx(q, 0, NETRXF_extra_info, 100);
+		raw_extra(q, types[i], 0, 1000, XEN_NETIF_GSO_TYPE_TCPV4);
+	}
+	return false;
+}
+
+static bool rx_extra_endless(struct back *b, struct queue *q)
+{
+	raw_rx(q, 0, NETRXF_extra_info, 100);
+	for (int n = 0; n < 2000;) {
+		int have = ring_back_pending(&q->rx);
+
+		for (; have > 1; have--, n++)
+			raw_extra(q, XEN_NETIF_EXTRA_TYPE_HASH, XEN_NETIF_EXTRA_FLAG_MORE, 0, 0);
+		push_rx(b, q);
+		if (over)
+			break;
+	}
+	raw_extra(q, XEN_NETIF_EXTRA_TYPE_HASH, 0, 0, 0);
+	return false;
+}
+
+static bool rx_extra_place(struct back *b, struct queue *q)
+{
+	raw_rx(q, 0, NETRXF_more_data, 100);
+	raw_rx(q, 0, NETRXF_extra_info, 100);
+	return false;
+}
+
+static bool rx_gso_size(struct back *b, struct queue *q)
+{
+	raw_rx(q, 0, NETRXF_extra_info | NETRXF_csum_blank, 100);
+	raw_extra(q, XEN_NETIF_EXTRA_TYPE_GSO, 0, 0, XEN_NETIF_GSO_TYPE_TCPV4);
+	raw_rx(q, 0, NETRXF_extra_info | NETRXF_csum_blank, 100);
+	raw_extra(q, XEN_NETIF_EXTRA_TYPE_GSO, 0, 65535, XEN_NETIF_GSO_TYPE_TCPV4);
+	return false;
+}
+
+static bool rx_gso_type(struct back *b, struct queue *q)
+{
+	raw_rx(q, 0, NETRXF_extra_info, 100);
+	raw_extra(q, XEN_NETIF_EXTRA_TYPE_GSO, 0, 50, 7);
+	return false;
+}
+
+static bool rx_prefix(struct back *b, struct queue *q)
+{
+	raw_rx(q, 1448, NETRXF_gso_prefix | NETRXF_more_data, 0);
+	raw_rx(q, 0, 0, 100);
+	return false;
+}
+
+/* Offloads for a page of zeroes, which has no headers. */
+static bool rx_header(struct back *b, struct queue *q)
+{
+	raw_rx(q, 0, NETRXF_csum_blank | NETRXF_data_validated, 100);
+	raw_rx(q, 0, NETRXF_extra_info, 100);
+	raw_extra(q, XEN_NETIF_EXTRA_TYPE_GSO, 0, 50, XEN_NETIF_GSO_TYPE_TCPV4);
+	return false;
+}
+
+/* Harmless: an extra that we have not asked for, and zero bytes in front. */
+static bool rx_hash(struct back *b, struct queue *q)
+{
+	raw_rx(q, 4096, NETRXF_extra_info | NETRXF_more_data, 0);
+	raw_extra(q, XEN_NETIF_EXTRA_TYPE_HASH, 0, 0, 0);
+	raw_rx(q, 0, 0, 100);
+	return false;
+}
+
+/* Events without work, as fast as it goes. */
+static bool storm(struct back *b, struct queue *q)
+{
+	for (int i = 0; i < 3000 && !over; i++) {
+		evtchn_notify(b->evtchn, q->rx_port);
+		usleep(200);
+	}
+	return false;
+}
+
+/* Random bytes all over both rings, for a while. */
+static bool scribble(struct back *b, struct queue *q)
+{
+	for (int round = 0; round < 2000; round++) {
+		for (uint32_t i = 0; i < PAGE_BYTES / 4; i += 1 + b->rnd % 7) {
+			b->rnd = b->rnd * 1664525 + 1013904223;
+			__atomic_store_n(&(b->rnd & 0x10000 ? q->tx_raw : q->rx_raw)[i], b->rnd, __ATOMIC_RELAXED);
+		}
+		evtchn_notify(b->evtchn, q->rx_port);
+	}
+	b->halted = true;
+	return true;
+}
+
+/* ------------------------------------------------------------------ sins: states and nodes */
+
+static bool closing(struct back *b, struct queue *q)
+{
+	set_state(b, XenbusStateClosing);
+	return false;
+}
+
+static bool closed(struct back *b, struct queue *q)
+{
+	set_state(b, XenbusStateClosed);
+	return true;
+}
+
+static bool vanish(struct back *b, struct queue *q)
+{
+	must("remove", store_rm(b->store, NULL, b->back.s));
+	return true;
+}
+
+static bool detach(struct back *b, struct queue *q)
+{
+	must("remove", store_rm(b->store, NULL, b->front.s));
+	must("remove", store_rm(b->store, NULL, b->back.s));
+	over = 1;
+	return true;
+}
+
+static bool states(struct back *b, struct queue *q)
+{
+	static const char *const games[] = { "2", "3", "7", "8", "1", "4", "4", "99", "", "x", "-1", "4" };
+
+	/* Slowly, so that each is seen. */
+	for (size_t i = 0; i < ARRAY_SIZE(games); i++) {
+		put(b, &b->back, "state", games[i]);
+		usleep(50000);
+	}
+	return false;
+}
+
+static bool carrier(struct back *b, struct queue *q)
+{
+	static const char *const games[] = { "0", "1", "x", "", "4294967296", "0", "1" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(games); i++) {
+		put(b, &b->back, "carrier", games[i]);
+		usleep(50000);
+	}
+	return false;
+}
+
+static void no_copy(struct back *b)
+{
+	put(b, &b->back, "feature-rx-copy", "0");
+}
+
+static void bad_mac(struct back *b)
+{
+	put(b, &b->front, "mac", "02:00:00:00:00:0g");
+}
+
+static void group_mac(struct back *b)
+{
+	put(b, &b->front, "mac", "03:00:00:00:00:01");
+}
+
+static void no_mac(struct back *b)
+{
+	struct path p;
+
+	must("remove", store_rm(b->store, NULL, path_join(&p, b->front.s, "mac")));
+}
+
+static void long_mac(struct back *b)
+{
+	put(b, &b->front, "mac", "02:00:00:00:00:01 and then some more text");
+}
+
+static void bad_mtu(struct back *b)
+{
+	put(b, &b->front, "mtu", "67");
+}
+
+static void huge_mtu(struct back *b)
+{
+	put(b, &b->front, "mtu", "4294967295");
+}
+
+/* Values that are no switch: each counts as not offered. */
+static void offers(struct back *b)
+{
+	static const char *const nodes[][2] = {
+		{ "feature-sg", "2" },
+		{ "feature-gso-tcpv4", "x" },
+		{ "feature-gso-tcpv6", "" },
+		{ "feature-ipv6-csum-offload", "-1" },
+		{ "feature-no-csum-offload", "maybe" },
+		{ "feature-split-event-channels", "4294967297" },
+		{ "multi-queue-max-queues", "0" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(nodes); i++)
+		put(b, &b->back, nodes[i][0], nodes[i][1]);
+}
+
+static void many_queues(struct back *b)
+{
+	put(b, &b->back, "multi-queue-max-queues", "4294967294");
+}
+
+/* An old back end: one queue, one event channel, one slot a frame. */
+static void plain(struct back *b)
+{
+	static const char *const off[] = { "feature-sg", "feature-gso-tcpv4", "feature-gso-tcpv6",
+					   "feature-ipv6-csum-offload", "feature-split-event-channels" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(off); i++)
+		put(b, &b->back, off[i], "0");
+	put(b, &b->back, "feature-no-csum-offload", "1");
+	put(b, &b->back, "multi-queue-max-queues", "1");
+}
+
+static void refuse(struct back *b)
+{
+	set_state(b, XenbusStateClosing);
+}
+
+static void refuse_closed(struct back *b)
+{
+	set_state(b, XenbusStateClosed);
+}
+
+static const struct sin sins[] = {
+	{ "none", ALWAYS, NULL, NULL },
+	{ "plain", AT_INITWAIT, NULL, plain },
+	{ "tx-bad-id", AT_FRAME, tx_bad_id, NULL },
+	{ "tx-idle-id", AT_FRAME, tx_idle_id, NULL },
+	{ "tx-old-id", AT_FRAME, tx_old_id, NULL },
+	{ "tx-double", AT_FRAME, tx_double, NULL },
+	{ "tx-null", AT_FRAME, tx_null, NULL },
+	{ "tx-status", AT_FRAME, tx_status, NULL },
+	{ "tx-error", AT_FRAME, tx_error, NULL },
+	{ "tx-jump", AT_FRAME, tx_jump, NULL },
+	{ "tx-jump-far", AT_FRAME, tx_jump_far, NULL },
+	{ "tx-backwards", AT_FRAME, tx_backwards, NULL },
+	{ "tx-too-many", AT_FRAME, tx_too_many, NULL },
+	{ "silent", AT_FRAME, silent, NULL },
+	{ "rx-id", AT_FRAME, rx_id, NULL },
+	{ "rx-order", AT_FRAME, rx_order, NULL },
+	{ "rx-jump", AT_FRAME, rx_jump, NULL },
+	{ "rx-jump-far", AT_FRAME, rx_jump_far, NULL },
+	{ "rx-backwards", AT_FRAME, rx_backwards, NULL },
+	{ "rx-too-many", AT_FRAME, rx_too_many, NULL },
+	{ "rx-page", AT_FRAME, rx_page, NULL },
+	{ "rx-status", AT_FRAME, rx_status, NULL },
+	{ "rx-short", AT_FRAME, rx_short, NULL },
+	{ "rx-long", AT_FRAME, rx_long, NULL },
+	{ "rx-chain", AT_FRAME, rx_chain, NULL },
+	{ "rx-endless", AT_FRAME, rx_endless, NULL },
+	{ "rx-half", AT_FRAME, rx_half, NULL },
+	{ "rx-extra-type", AT_FRAME, rx_extra_type, NULL },
+	{ "rx-extra-endless", AT_FRAME, rx_extra_endless, NULL },
+	{ "rx-extra-place", AT_FRAME, rx_extra_place, NULL },
+	{ "rx-gso-size", AT_FRAME, rx_gso_size, NULL },
+	{ "rx-gso-type", AT_FRAME, rx_gso_type, NULL },
+	{ "rx-prefix", AT_FRAME, rx_prefix, NULL },
+	{ "rx-header", AT_FRAME, rx_header, NULL },
+	{ "rx-hash", AT_FRAME, rx_hash, NULL },
+	{ "storm", AT_FRAME, storm, NULL },
+	{ "scribble", AT_FRAME, scribble, NULL },
+	{ "closing", AT_FRAME, closing, NULL },
+	{ "closed", AT_FRAME, closed, NULL },
+	{ "vanish", AT_FRAME, vanish, NULL },
+	{ "detach", AT_FRAME, detach, NULL },
+	{ "states", AT_FRAME, states, NULL },
+	{ "carrier", AT_FRAME, carrier, NULL },
+	{ "no-copy", AT_INITWAIT, NULL, no_copy },
+	{ "bad-mac", AT_INITWAIT, NULL, bad_mac },
+	{ "group-mac", AT_INITWAIT, NULL, group_mac },
+	{ "no-mac", AT_INITWAIT, NULL, no_mac },
+	{ "long-mac", AT_INITWAIT, NULL, long_mac },
+	{ "bad-mtu", AT_INITWAIT, NULL, bad_mtu },
+	{ "huge-mtu", AT_INITWAIT, NULL, huge_mtu },
+	{ "offers", AT_INITWAIT, NULL, offers },
+	{ "many-queues", AT_INITWAIT, NULL, many_queues },
+	{ "refuse", AT_CONNECT, NULL, refuse },
+	{ "refuse-closed", AT_CONNECT, NULL, refuse_closed },
+	{ "never", AT_CONNECT, NULL, NULL },
+	{ "no-close", ALWAYS, NULL, NULL },
+};
+
+/* ------------------------------------------------------------------ frames, by the book */
+
+/* Take the slots of one frame and copy what they name. */
+static void take_frame(struct back *b, struct queue *q)
+{
+	struct grant_seg seg[32];
+	struct netif_extra_info x;
+	uint32_t left, at = 0, nr = 0;
+	bool more;
+
+	b->nr_reqs = b->nr_extras = 0;
+	b->has_gso = false;
+	do {
+		struct netif_tx_request *r = &b->req[b->nr_reqs];
+
+		if (b->nr_reqs == ARRAY_SIZE(b->req))
+			must("a frame of too many slots", -EPROTO);
+		ring_back_take(&q->tx, r);
+		more = b->nr_reqs == 0 && r->flags & NETTXF_extra_info;
+		b->nr_reqs++;
+		while (more) {
+			uint8_t raw[sizeof(struct netif_tx_request)];
+
+			ring_back_take(&q->tx, raw);
+			memcpy(&x, raw, sizeof(x));
+			for (size_t i = sizeof(x); i < sizeof(raw); i++)
+				if (raw[i])
+					leak(b, "bytes behind an extra");
+			b->nr_extras++;
+			b->has_gso = x.type == XEN_NETIF_EXTRA_TYPE_GSO;
+			b->gso = x;
+			if (x.u.gso.pad || x.u.gso.features)
+				leak(b, "padding of an extra");
+			more = x.flags & XEN_NETIF_EXTRA_FLAG_MORE;
+		}
+	} while (b->req[b->nr_reqs - 1].flags & NETTXF_more_data);
+	left = b->bytes = b->req[0].size;
+	for (uint32_t i = 1; i < b->nr_reqs; i++)
+		left -= b->req[i].size;
+	for (uint32_t i = 0; i < b->nr_reqs; i++) {
+		uint32_t n = i ? b->req[i].size : left;
+
+		if (n > PAGE_BYTES || b->req[i].offset > PAGE_BYTES - n)
+			must("a request that leaves its page", -EPROTO);
+		if (n)
+			seg[nr++] = (struct grant_seg){ .ref = b->req[i].gref,
+							.offset = b->req[i].offset,
+							.bytes = (uint16_t)n,
+							.local = b->frame + at };
+		at += n;
+	}
+	must("copy a frame", grant_copy(b->grant, b->domid, seg, nr));
+}
+
+static void answer_frame(struct back *b, struct queue *q)
+{
+	for (uint32_t i = 0; i < b->nr_reqs; i++) {
+		answer_tx(q, b->req[i].id, NETIF_RSP_OKAY);
+		/* An extra's answer has no id: what is in the slot is the extra itself. */
+		for (uint32_t k = 0; i == 0 && k < b->nr_extras; k++)
+			answer_tx(q, 0xdead, NETIF_RSP_NULL);
+	}
+	push_tx(b, q);
+}
+
+/* A host behind the wire: questions for any address are answered as if it were ours, so that ping works. */
+static void answer_ping(uint8_t *f, uint32_t bytes)
+{
+	static const uint8_t us[6] = { 2, 0, 0, 0, 0, 2 };
+	uint8_t *ip = f + 14, *icmp = ip + 20, t[10];
+	uint32_t sum;
+
+	if (bytes >= 42 && !memcmp(f + 12, "\x08\x06\x00\x01\x08\x00\x06\x04\x00\x01", 10)) {
+		memcpy(t, f + 22, 10); /* who asks: their MAC and IP */
+		memcpy(f + 6, us, 6);
+		memcpy(f + 22, us, 6);
+		memcpy(f + 28, f + 38, 4);
+		memcpy(f + 32, t, 10);
+		f[21] = 2;
+	} else if (bytes >= 42 && !memcmp(f + 12, "\x08\x00\x45", 3) && ip[9] == 1 && icmp[0] == 8 && !(ip[6] & 0x3f) &&
+		   !ip[7]) {
+		memcpy(t, ip + 12, 4);
+		memcpy(ip + 12, ip + 16, 4);
+		memcpy(ip + 16, t, 4);
+		icmp[0] = 0;
+		sum = ((uint32_t)icmp[2] << 8 | icmp[3]) + 0x0800;
+		sum = (sum & 0xffff) + (sum >> 16);
+		icmp[2] = (uint8_t)(sum >> 8);
+		icmp[3] = (uint8_t)sum;
+	}
+}
+
+/* Back to where it came from: the Ethernet addresses change places. */
+static void echo_frame(struct back *b, struct queue *q)
+{
+	uint32_t left = b->bytes, at = 0, pad = b->done & 1 ? 2 : 0;
+	uint8_t mac[6];
+
+	memcpy(mac, b->frame, 6);
+	memcpy(b->frame, b->frame + 6, 6);
+	memcpy(b->frame + 6, mac, 6);
+	answer_ping(b->frame, b->bytes);
+	for (bool first = true; left; first = false) {
+		struct netif_rx_request r = take_rx(q);
+		uint32_t offset = left + pad <= PAGE_BYTES ? pad : 0, n = MIN(left, PAGE_BYTES - offset), flags;
+		struct grant_seg s = { .ref = r.gref,
+				       .offset = (uint16_t)offset,
+				       .bytes = (uint16_t)n,
+				       .local = b->frame + at,
+				       .to_guest = true };
+
+		must("copy to a frame", grant_copy(b->grant, b->domid, &s, 1));
+		left -= n;
+		at += n;
+		flags = left ? NETRXF_more_data : 0;
+		if (first && b->req[0].flags & NETTXF_csum_blank)
+			flags |= NETRXF_csum_blank | NETRXF_data_validated;
+		if (first && b->has_gso)
+			flags |= NETRXF_extra_info;
+		answer_rx(q, r.id, offset, flags, (int)n);
+		if (first && b->has_gso)
+			raw_extra(q, XEN_NETIF_EXTRA_TYPE_GSO, 0, b->gso.u.gso.size, b->gso.u.gso.type);
+	}
+}
+
+static void serve(struct back *b, struct queue *q)
+{
+	while (b->connected && !b->halted && ring_back_pending(&q->tx) > 0 &&
+	       ring_back_pending(&q->rx) >= (int)RX_ROOM && !over) {
+		take_frame(b, q);
+		if (b->sin->when == AT_FRAME && b->done >= b->after && !b->sinned) {
+			b->sinned = true;
+			if (b->sin->frame(b, q)) {
+				if (!b->halted && !over) {
+					push_tx(b, q);
+					push_rx(b, q);
+				}
+				continue;
+			}
+			/* The sin has used slots. */
+			push_rx(b, q);
+			while (!over && ring_back_pending(&q->rx) < (int)RX_ROOM)
+				usleep(100);
+		}
+		answer_frame(b, q);
+		echo_frame(b, q);
+		push_rx(b, q);
+		b->done++;
+	}
+}
+
+/* ------------------------------------------------------------------ connecting */
+
+static void let_go(struct back *b)
+{
+	for (uint32_t i = 0; b->connected && i < b->nr_queues; i++) {
+		struct queue *q = &b->queue[i];
+
+		evtchn_unbind(b->evtchn, q->tx_port);
+		if (q->rx_port != q->tx_port)
+			evtchn_unbind(b->evtchn, q->rx_port);
+		grant_unmap(b->grant, q->tx_raw, 1);
+		grant_unmap(b->grant, q->rx_raw, 1);
+	}
+	b->connected = false;
+}
+
+static uint32_t *map_ring(struct back *b, const char *dir, const char *leaf, struct ring_back *r, uint32_t size,
+			  uint32_t rsp_size)
+{
+	uint32_t ref = get(b, dir, leaf, 0);
+	void *page;
+
+	must("map a ring", grant_map(b->grant, b->domid, &ref, 1, true, &page));
+	must("attach", ring_back_attach(r, page, PAGE_BYTES, size, rsp_size));
+	return page;
+}
+
+static uint32_t bind_port(struct back *b, uint32_t remote)
+{
+	int port = evtchn_bind(b->evtchn, b->domid, remote);
+
+	must("bind", port);
+	return (uint32_t)port;
+}
+
+static void connect_queue(struct back *b, struct queue *q, const char *dir)
+{
+	uint32_t both = get(b, dir, "event-channel", 0);
+
+	q->tx_raw = map_ring(b, dir, "tx-ring-ref", &q->tx, sizeof(struct netif_tx_request),
+			     sizeof(struct netif_tx_response));
+	q->rx_raw = map_ring(b, dir, "rx-ring-ref", &q->rx, sizeof(struct netif_rx_request),
+			     sizeof(struct netif_rx_response));
+	q->tx_port = bind_port(b, both ? both : get(b, dir, "event-channel-tx", 0));
+	q->rx_port = both ? q->tx_port : bind_port(b, get(b, dir, "event-channel-rx", 0));
+}
+
+static void connect_front(struct back *b)
+{
+	if (b->sin->when == AT_CONNECT && !b->sinned) {
+		b->sinned = true;
+		if (!b->sin->other)
+			return;
+		b->sin->other(b);
+		if (b->state != XenbusStateInitWait)
+			return;
+	}
+	b->nr_queues = get(b, b->front.s, "multi-queue-num-queues", 1);
+	if (b->nr_queues == 0 || b->nr_queues > MAX_QUEUES)
+		must("number of queues", -EPROTO);
+	for (uint32_t i = 0; i < b->nr_queues; i++) {
+		struct path dir = b->front;
+		char leaf[16];
+
+		snprintf(leaf, sizeof(leaf), "queue-%u", i);
+		if (b->nr_queues > 1)
+			path_join(&dir, b->front.s, leaf);
+		connect_queue(b, &b->queue[i], dir.s);
+	}
+	b->connected = true;
+	b->halted = false;
+	b->done = 0;
+	set_state(b, XenbusStateConnected);
+}
+
+static void front_changed(struct back *b)
+{
+	bool follows = strcmp(b->sin->name, "no-close") != 0;
+
+	switch (get(b, b->front.s, "state", 0)) {
+	case XenbusStateConnected:
+		if (!b->connected && b->state == XenbusStateInitWait)
+			connect_front(b);
+		break;
+	case XenbusStateClosing:
+		if (follows && b->state != XenbusStateClosed)
+			set_state(b, XenbusStateClosing);
+		break;
+	case XenbusStateClosed:
+		if (!follows)
+			break;
+		let_go(b);
+		if (b->state != XenbusStateClosed)
+			set_state(b, XenbusStateClosed);
+		break;
+	case XenbusStateInitialising:
+		let_go(b);
+		if (b->state != XenbusStateInitWait)
+			set_state(b, XenbusStateInitWait);
+		break;
+	default:
+		break;
+	}
+}
+
+static void on_watch(struct store *s, const char *path, void *arg)
+{
+	if (!over)
+		front_changed(arg);
+}
+
+/* Nothing to do on any queue, and events asked for.  Waiting for room is waiting for receive requests. */
+static bool idle(struct back *b)
+{
+	for (uint32_t i = 0; b->connected && !b->halted && i < b->nr_queues; i++) {
+		struct queue *q = &b->queue[i];
+		bool work = ring_back_arm(&q->tx) > 0;
+
+		if (ring_back_pending(&q->rx) >= (int)RX_ROOM) {
+			if (work)
+				return false;
+			continue;
+		}
+		/* An event when there is room for a frame. */
+		__atomic_store_n(&q->rx_raw[1], q->rx.req_cons + RX_ROOM, __ATOMIC_SEQ_CST);
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+		if (ring_back_pending(&q->rx) >= (int)RX_ROOM)
+			return false;
+	}
+	return true;
+}
+
+static void run(struct back *b)
+{
+	struct pollfd p[2] = { { .fd = store_fd(b->store), .events = POLLIN },
+			       { .fd = evtchn_fd(b->evtchn), .events = POLLIN } };
+
+	while (!over) {
+		int port;
+
+		for (uint32_t i = 0; b->connected && i < b->nr_queues; i++)
+			serve(b, &b->queue[i]);
+		if (over || !idle(b))
+			continue;
+		if (poll(p, 2, 1000) <= 0)
+			continue;
+		while (p[1].revents && (port = evtchn_next(b->evtchn)) > 0)
+			evtchn_unmask(b->evtchn, (uint32_t)port);
+		if (p[0].revents)
+			must("xenstore", store_dispatch(b->store));
+	}
+}
+
+int main(int argc, char **argv)
+{
+	static struct back b = { .after = 8, .rnd = 1 };
+	struct store_watch *w;
+	struct path p;
+
+	if (argc < 4 || parse_str_u32(argv[1], 32751, &b.domid) < 0 || parse_str_u32(argv[2], 65535, &b.handle) < 0 ||
+	    (argc > 4 && parse_str_u32(argv[4], UINT32_MAX, &b.after) < 0)) {
+		fprintf(stderr, "usage: badback DOMID HANDLE SIN [AFTER]\nsins:");
+		for (size_t i = 0; i < ARRAY_SIZE(sins); i++)
+			fprintf(stderr, " %s", sins[i].name);
+		fputc('\n', stderr);
+		return 2;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(sins); i++)
+		if (!strcmp(argv[3], sins[i].name))
+			b.sin = &sins[i];
+	if (!b.sin) {
+		fprintf(stderr, "badback: no such sin: %s\n", argv[3]);
+		return 2;
+	}
+	signal(SIGTERM, on_term);
+	must("xenstore", store_open(&b.store));
+	must("grants", grant_open(&b.grant));
+	must("event channels", evtchn_open(&b.evtchn));
+	make_dirs(&b);
+	if (b.sin->when == AT_INITWAIT)
+		b.sin->other(&b);
+	must("watch", store_watch(b.store, path_join(&p, b.front.s, "state"), on_watch, &b, &w));
+	printf("ready\n");
+	fflush(stdout);
+	run(&b);
+	let_go(&b);
+	must("clean", store_rm(b.store, NULL, b.front.s));
+	must("clean", store_rm(b.store, NULL, b.back.s));
+	store_close(b.store);
+	evtchn_close(b.evtchn);
+	grant_close(b.grant);
+	return 0;
+}
