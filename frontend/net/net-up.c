@@ -369,7 +369,8 @@ static int wait_back(struct up *u, bool *over)
 			if (err == 0)
 				return 0;
 			target_disconnect(&u->t);
-			if (err != -ETIMEDOUT && err != -ENODEV && err != -ECONNREFUSED)
+			/* It may have been taken away while we tried; the next look tells. */
+			if (!detached(u) && err != -ETIMEDOUT && err != -ENODEV && err != -ECONNREFUSED)
 				return target_failed(&u->t, err);
 		}
 		if (!told)

@@ -332,6 +332,9 @@ static bool rx_backwards(struct back *b, struct queue *q)
 
 static bool rx_too_many(struct back *b, struct queue *q)
 {
+	/* When all slots are asked for, so that it stays one too many. */
+	while (!over && READ_ONCE(q->rx_raw[0]) - q->rx.rsp_prod < q->rx.nr_ents)
+		usleep(100);
 	force(b, q->rx_raw, q->rx_port, q->rx_raw[0] + 1);
 	return true;
 }
@@ -906,7 +909,7 @@ static void connect_front(struct back *b)
 		must("number of queues", -EPROTO);
 	for (uint32_t i = 0; i < b->nr_queues; i++) {
 		struct path dir = b->front;
-		char leaf[16];
+		char leaf[24];
 
 		snprintf(leaf, sizeof(leaf), "queue-%u", i);
 		if (b->nr_queues > 1)
