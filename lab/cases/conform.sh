@@ -35,7 +35,8 @@ guest_boot "$G"
 g '(conform agent >/tmp/agent.log 2>&1 &)'
 export G
 _from=$(cut -d. -f1 /proc/uptime)
-conform dom0 "$(domid)" --toolstack $tool >"$tap" || :
+# Ends in time to say how far it came.
+timeout $((180 * SLOW)) conform dom0 "$(domid)" --toolstack $tool >"$tap" || :
 # Each failure, with what the suite says about it, each test that was not run, and the slow ones.
 set +x
 at=

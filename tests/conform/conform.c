@@ -255,17 +255,20 @@ static void run(const char *group, const struct test *t)
 	if (!pid) {
 		why_fd = fds[1];
 		close(fds[0]);
+		setpgid(0, 0);
 		alarm(120);
 		ask("reset");
 		t->fn();
 		_exit(0);
 	}
 	close(fds[1]);
+	setpgid(pid, pid);
+	waitpid(pid, &status, 0);
+	kill(-pid, SIGKILL); /* what a test that failed left running would keep the pipe open */
 	while (n < (ssize_t)sizeof(why) - 1 && (got = read(fds[0], why + n, sizeof(why) - 1 - (size_t)n)) > 0)
 		n += got;
 	why[n] = 0;
 	close(fds[0]);
-	waitpid(pid, &status, 0);
 	bool ok = WIFEXITED(status) && (!WEXITSTATUS(status) || WEXITSTATUS(status) == 77);
 	printf("%sok %u - %s: %s", ok ? "" : "not ", ++count, group, t->name);
 	if (ok && WEXITSTATUS(status) == 77)
