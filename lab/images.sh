@@ -27,7 +27,7 @@ lab_guest_programs='usr/bin/xenstore-read usr/bin/xenstore-write usr/bin/xenstor
 
 lab_dom0_modules='xen-evtchn xen-gntdev xen-gntalloc xen-privcmd xenfs xen-blkback xen-netback brd loop nbd tun ext4 crc32c_generic
 	virtio_pci virtio_blk bridge'
-lab_guest_modules='xen-blkfront xen-netfront xen-evtchn xen-gntdev xen-gntalloc xen-privcmd xenfs nbd ext4 crc32c_generic'
+lab_guest_modules='xen-blkfront xen-netfront tun xen-evtchn xen-gntdev xen-gntalloc xen-privcmd xenfs nbd ext4 crc32c_generic'
 
 lab_die() {
 	echo "lab: $*" >&2
@@ -229,7 +229,7 @@ lab_base() {
 }
 
 # What of the installed project a guest gets: the front end.  (The back end's libraries would make its memory small.)
-lab_guest_parts='*/bin/synth-blkfront */nbdkit-synth-plugin.so */lab/bin/*'
+lab_guest_parts='*/bin/synth-blkfront */bin/synth-netfront */nbdkit-synth-plugin.so */lab/bin/*'
 
 # lab_layer DIR TREE LIBS PATTERN...: put the files of the installed project TREE which match a PATTERN into DIR, with
 # the libraries the base (list in LIBS) lacks.
