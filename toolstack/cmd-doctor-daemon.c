@@ -147,6 +147,21 @@ static uint32_t devices_of(const struct doctor *d, const struct doctor_class *k)
 	return nr;
 }
 
+/* Not every host serves every class: a daemon that never ran here, with nothing to serve, is missed by nobody, if there is another. */
+bool daemon_wanted(const struct doctor *d, const struct doctor_class *k)
+{
+	bool absent = false, other = false;
+
+	for (unsigned i = 0; i < doctor_nr_classes; i++) {
+		if (d->daemons[i].class == k)
+			absent = d->daemons[i].how == DAEMON_ABSENT;
+		else
+			other |= d->daemons[i].how != DAEMON_ABSENT || devices_of(d, d->daemons[i].class) > 0;
+	}
+	/* With none at all it is the first class's that is missed. */
+	return !absent || devices_of(d, k) > 0 || (!other && k == &doctor_classes[0]);
+}
+
 static void check_absent(struct doctor *d, const struct doctor_daemon *m)
 {
 	const char *p = m->class->program, *run = d->hostxen ? "hostxen run -d 0 -- " : "";
@@ -158,6 +173,11 @@ static void check_absent(struct doctor *d, const struct doctor_daemon *m)
 			       "process %" PRId64 " has its lock, and does not listen on %s", m->lock_pid, m->socket);
 		finding_why(f, "it is starting, stopping, or hangs; or it listens elsewhere");
 		finding_next(f, "try again; say where its socket is with --socket; look at its log");
+		return;
+	}
+	if (!daemon_wanted(d, m->class)) {
+		report_add(&d->report, "daemon", LEVEL_OK, p,
+			   "it is not running, and nothing is there for it to serve");
 		return;
 	}
 	f = report_add(&d->report, "daemon", LEVEL_ERROR, p,
@@ -196,7 +216,7 @@ static void check_up(struct doctor *d, const struct doctor_daemon *m)
 		finding_why(f, "connected devices are served on; nothing can be attached or detached, no guest can "
 			       "connect or close");
 		finding_next(f, "when xenstored is back, start it anew: guests only notice a pause");
-		finding_command(f, "synthctl daemon stop");
+		finding_command(f, "synthctl daemon stop %s", m->class->word);
 		finding_command(f, "%s%s &", d->hostxen ? "hostxen run -d 0 -- " : "", p);
 	}
 }

@@ -254,11 +254,12 @@ void host_claims(struct doctor *d)
 
 /* ------------------------------------------------------------------ scripts */
 
-static void check_script(struct doctor *d, const char *path, const struct doctor_device *user)
+static void check_script(struct doctor *d, const struct doctor_class *k, const char *path,
+			 const struct doctor_device *user)
 {
 	char full[PATH_MAX], *word;
+	struct stat st = { 0 };
 	struct finding *f;
-	struct stat st;
 
 	snprintf(full, sizeof(full), "%s%s", d->root, path);
 	if (stat(full, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 0111)) {
@@ -272,12 +273,11 @@ static void check_script(struct doctor *d, const char *path, const struct doctor
 		       : S_ISREG(st.st_mode)  ? "is not executable"
 					      : "is no file");
 	if (user)
-		finding_why(
-			f,
-			"device %u/%u names it: `xl block-detach` asks the guest to close, and then fails without it",
-			user->domid, user->id);
+		finding_why(f,
+			    "device %u/%u names it: `xl %s-detach` asks the guest to close, and then fails without it",
+			    user->domid, user->id, k->xl);
 	else
-		finding_why(f, "`xl block-detach` of a device attached from now on would fail without it");
+		finding_why(f, "`xl %s-detach` of a device attached from now on would fail without it", k->xl);
 	if (access(full, F_OK) == 0 && S_ISREG(st.st_mode)) {
 		word = shell_word(full);
 		finding_command(f, "chmod 755 %s", word);
@@ -311,9 +311,10 @@ void host_scripts(struct doctor *d)
 			if (!strcmp(dev->script, path))
 				user = dev;
 			else if (!report_problem(&d->report, "script", dev->script))
-				check_script(d, dev->script, dev);
+				check_script(d, &doctor_classes[i], dev->script, dev);
 		}
-		check_script(d, path, user);
+		if (user || daemon_wanted(d, &doctor_classes[i]))
+			check_script(d, &doctor_classes[i], path, user);
 		free(path);
 	}
 }

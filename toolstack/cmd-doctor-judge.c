@@ -135,7 +135,7 @@ static void judge_remains(struct case_of *c)
 				    ? "the guest waits for a device that nobody serves; at its boot, for minutes"
 				    : "the guest waits for a device that nobody serves (whose it was cannot be seen)");
 	else
-		finding_why(f, "xl lists a disk that is not there, and refuses its name for another");
+		finding_why(f, "xl lists a device that is not there, and refuses its name for another");
 	command_remove(c, f, d->domain == DOMAIN_DEAD);
 }
 
@@ -163,11 +163,13 @@ static void judge_front(struct case_of *c)
 	if (!front_is_ours(c, c->end)) {
 		f = report_add(c->r, "front-elsewhere", LEVEL_ERROR, c->subject,
 			       "its front end names another back end: \"%s\"", c->end->backend);
-		finding_why(f, "another toolstack took the name over (`xl block-attach` does, when libxl does not know "
-			       "of our device), "
-			       "or the guest wrote this; two back ends must not serve one front end");
-		finding_next(f,
-			     "take ours away, which leaves the other alone; then attach it again under another name");
+		finding_why(f,
+			    "another toolstack took the name over (`xl %s-attach` does, when libxl does not know of "
+			    "our device), or the guest "
+			    "wrote this; two back ends must not serve one front end",
+			    d->class->xl);
+		finding_next(f, "take ours away, which leaves the other alone; then attach it again under "
+				"another name");
 		command_take_away(c, f, false);
 	} else if (d->rival[0]) {
 		f = report_add(c->r, "front-contested", LEVEL_ERROR, c->subject,
@@ -213,15 +215,17 @@ static void judge_mirror(struct case_of *c)
 	if (!c->d->mirror) {
 		f = report_add(c->r, "mirror", LEVEL_WARNING, c->subject, "libxl's record of it, %s, is not there",
 			       c->mirror.s);
-		finding_why(f, "xl does not list it, does not close it at `xl destroy`, and `xl block-attach` would "
-			       "take its name over");
+		finding_why(f,
+			    "xl does not list it, does not close it at `xl destroy`, and `xl %s-attach` would take its "
+			    "name over",
+			    c->d->class->xl);
 		finding_next(f, "write it again; the guest notices nothing:");
 		command_mirror(c, f);
 		return;
 	}
 	f = report_add(c->r, "mirror", LEVEL_WARNING, c->subject,
 		       "libxl's record of it, %s, names another back end: \"%s\"", c->mirror.s, c->d->mirror_backend);
-	finding_why(f, "`xl block-detach` would close that one and leave ours without a guest's end");
+	finding_why(f, "`xl %s-detach` would close that one and leave ours without a guest's end", c->d->class->xl);
 	finding_next(f, "detach it when the guest can spare it, and attach it again under another name");
 	if (c->d->known)
 		finding_command(f, "synthctl detach %s", c->subject);
@@ -276,7 +280,7 @@ static void judge_unknown(struct case_of *c)
 		     "and this removes it: %s",
 		     program, remove);
 	free(remove);
-	finding_command(f, "synthctl daemon stop");
+	finding_command(f, "synthctl daemon stop %s", c->d->class->word);
 	finding_command(f, "%s%s &", c->v->run_prefix, program);
 }
 
@@ -295,7 +299,8 @@ static bool front_wants(const struct doctor_device *d)
 static const struct {
 	const char *phase, *what, *why;
 } slow_phases[] = {
-	{ "attaching", "its image is still being opened", "the storage or the NBD server does not answer" },
+	{ "attaching", "what it stands on (image, link) is still being opened",
+	  "storage, server or network does not answer" },
 	{ "connecting", "the guest published its rings and is not connected yet",
 	  "the image is held by somebody, or the worker does not answer" },
 	{ "closing", "the guest closes it, and requests in flight do not end", "the storage does not answer" },

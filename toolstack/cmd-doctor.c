@@ -22,9 +22,19 @@ const struct doctor_class doctor_classes[] = {
 	  .program = "synth-blkd",
 	  .stem = "blkd",
 	  .script = "block-synth",
+	  .xl = "block",
 	  .module = "xen_blkback",
 	  .mirror = { "params", "script", "type", "dev", "mode", "device-type", "removable", "bootable",
 		      "discard-enable", "specification" } },
+	{ .word = "nic",
+	  .type = "vif",
+	  .user_type = "svif",
+	  .program = "synth-netd",
+	  .stem = "netd",
+	  .script = "vif-synth",
+	  .xl = "network",
+	  .module = "xen_netback",
+	  .mirror = { "handle", "mac", "script", "type", "bridge", "vifname", "mtu", "rate" } },
 };
 const unsigned doctor_nr_classes = ARRAY_SIZE(doctor_classes);
 

@@ -33,6 +33,7 @@ struct doctor_class {
 	const char *program;   /* "synth-blkd" */
 	const char *stem;      /* "blkd": $SYNTH_RUNDIR/blkd.sock, blkd.lock */
 	const char *script;    /* "block-synth": hotplug script, by which a mirror is known as ours too */
+	const char *xl;        /* "block": xl's block-attach, block-detach, block-list */
 	const char *module;    /* "xen_blkback": the kernel's back end of the same protocol */
 	/* leaves of the back end directory which libxl's mirror has too, NULL-terminated */
 	const char *mirror[DOCTOR_MIRROR_MAX + 1];
@@ -203,6 +204,8 @@ void host_space(struct doctor *d);
 void host_grants(struct doctor *d);
 void daemon_look(struct doctor *d);
 void daemon_check(struct doctor *d);
+/* Is it running, or should it be? */
+bool daemon_wanted(const struct doctor *d, const struct doctor_class *k);
 bool daemon_sees(const struct doctor_daemon *m); /* it answers, and sees what is in xenstore */
 void daemon_devices(struct doctor *d);           /* fills known and what follows */
 void daemon_limits(struct doctor *d);

@@ -161,6 +161,7 @@ static const struct doctor_class disk = { .word = "disk",
 					  .user_type = "svbd",
 					  .program = "synth-blkd",
 					  .script = "block-synth",
+					  .xl = "block",
 					  .mirror = { "params", "mode" } };
 static const struct doctor_view view = { .back_domid = 0, .daemon_up = true, .run_prefix = "" };
 

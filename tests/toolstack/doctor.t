@@ -113,6 +113,30 @@ check 'a guest that writes escape sequences: none reaches the terminal' not eval
 guest 2 xenstore-write device/vbd/$V/backend $B/2/$V
 is 'the guest stops that: nothing is wrong' "$(problems)" ''
 
+# the other class: its daemon is not missed until there is something for it to serve
+like 'no nic: its daemon is not missed' "$(ctl doctor)" 'ok +daemon: synth-netd: it is not running'
+hostxen run -d 0 -- synth-netd >"$W/netd.log" 2>&1 &
+netd=$!
+disown $netd
+check 'synth-netd starts' within 10 ctl daemon status nic
+ctl attach nic sinner --null --user-frontend --mac 00:16:3e:00:00:01 >/dev/null
+is 'a nic: nothing is wrong' "$(problems)" ''
+mirror=$(dom0 xenstore-ls -fp /libxl/1/device/vif/0 | sort)
+dom0 xenstore-rm /libxl/1/device/vif/0
+sick "libxl's record of a nic is missing" 'warning mirror sinner/eth0'
+cure "libxl's record of a nic is missing" mirror
+is "libxl's record of a nic is missing: as it was, afterwards" "$(dom0 xenstore-ls -fp /libxl/1/device/vif/0 | sort)" "$mirror"
+dom0 xenstore-write /local/domain/1/device/svif/0/backend /local/domain/0/backend/vif/9/9
+sick 'the front end of a nic was taken over' 'error front-elsewhere sinner/eth0'
+dom0 xenstore-write /local/domain/1/device/svif/0/backend /local/domain/0/backend/vif/1/0
+kill -KILL $netd
+check 'synth-netd is dead' within 10 not kill -0 $netd
+sick 'synth-netd killed' 'error daemon synth-netd'
+cure 'synth-netd killed' daemon
+check 'the nic goes' ctl detach sinner/eth0 --force
+ctl daemon stop nic >/dev/null
+check 'no nic any more: nothing is wrong' within 10 healthy
+
 # a guest that does not let go: told when it has been so for 20 s, at the end of this file
 ctl attach disk honest null:8M=xvdd >/dev/null
 hold 2 51760
