@@ -85,8 +85,21 @@ int ring_back_attach(struct ring_back *r, void *pages, size_t bytes, uint32_t en
 	at = load(&s->rsp_prod);
 	if (load(&s->req_prod) - at > nr)
 		return -EPROTO;
-	*r = (struct ring_back){ s, nr, ent_size, rsp_size, at, at };
+	*r = (struct ring_back){ s, nr, ent_size, rsp_size, at, at, at };
 	return 0;
+}
+
+int ring_back_resume(struct ring_back *r, void *pages, size_t bytes, uint32_t ent_size, uint32_t rsp_size,
+		     uint32_t req_cons)
+{
+	int rc = ring_back_attach(r, pages, bytes, ent_size, rsp_size);
+
+	if (rc)
+		return rc;
+	if (req_cons - r->rsp_prod > r->nr_ents)
+		return -EPROTO;
+	r->req_cons = req_cons;
+	return ring_back_pending(r) < 0 ? -EPROTO : 0;
 }
 
 int ring_back_pending(const struct ring_back *r)
@@ -120,15 +133,34 @@ void ring_back_put(struct ring_back *r, const void *rsp, size_t bytes)
 	r->rsp_prod++;
 }
 
-bool ring_back_push(struct ring_back *r)
+void ring_back_publish(struct ring_back *r)
 {
-	uint32_t old = load(&r->shared->rsp_prod), new = r->rsp_prod;
-
 	/* They must see the responses before rsp_prod says so. */
-	__atomic_store_n(&r->shared->rsp_prod, new, __ATOMIC_RELEASE);
+	__atomic_store_n(&r->shared->rsp_prod, r->rsp_prod, __ATOMIC_RELEASE);
+}
+
+bool ring_back_asked(const struct ring_back *r)
+{
 	/* They must see rsp_prod before we look whether they sleep: else both could believe the other will act. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	return new - load(&r->shared->rsp_event) < new - old;
+	return r->rsp_prod - load(&r->shared->rsp_event) < ring_back_unseen(r);
+}
+
+bool ring_back_push(struct ring_back *r)
+{
+	bool asked;
+
+	ring_back_publish(r);
+	asked = ring_back_asked(r);
+	ring_back_told(r);
+	return asked;
+}
+
+uint32_t ring_back_unread(const struct ring_back *r, uint32_t prod)
+{
+	int32_t unread = (int32_t)(prod - (READ_ONCE(r->shared->rsp_event) - 1));
+
+	return unread < 0 ? 0 : MIN((uint32_t)unread, r->nr_ents);
 }
 
 int ring_back_arm(struct ring_back *r)

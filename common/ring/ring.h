@@ -31,6 +31,7 @@ struct ring_back {
 	uint32_t rsp_size; /* bytes written for a response: the entry type's response, padding included */
 	uint32_t req_cons; /* next request to take */
 	uint32_t rsp_prod; /* next response to place, not yet published past the last push */
+	uint32_t rsp_told; /* up to here the front end was told of responses, or did not ask to be */
 };
 
 struct ring_front {
@@ -49,6 +50,13 @@ uint32_t ring_entries(size_t bytes, uint32_t ent_size);
  */
 int ring_back_attach(struct ring_back *r, void *pages, size_t bytes, uint32_t ent_size, uint32_t rsp_size) __must_check;
 
+/*
+ * Attach where a predecessor left off: responses go on at the published rsp_prod, requests at @req_cons, which it wrote
+ * down.  -EPROTO when the three indices cannot be true together.
+ */
+int ring_back_resume(struct ring_back *r, void *pages, size_t bytes, uint32_t ent_size, uint32_t rsp_size,
+		     uint32_t req_cons) __must_check;
+
 /* Requests waiting: 0..nr_ents, or -EPROTO when the producer index cannot be true (stop serving this ring). */
 int ring_back_pending(const struct ring_back *r) __must_check;
 
@@ -66,6 +74,32 @@ static inline uint32_t ring_back_inflight(const struct ring_back *r)
 
 /* Publish placed responses.  True: the front end asked to be notified. */
 bool ring_back_push(struct ring_back *r) __must_check;
+
+/*
+ * The same in pieces, for who may let a notification wait for more responses: publish; then, now and whenever it
+ * is looked at again, asked(), and told() once the front end was notified or has not asked.  All since the last
+ * told() counts: a front end may have asked at any of those, and it may also have found them by itself since and
+ * asked for a later one.  Not told() for long is a front end that sleeps on answers: somebody must look again.
+ */
+void ring_back_publish(struct ring_back *r);
+bool ring_back_asked(const struct ring_back *r) __must_check; /* only when all that is placed is published */
+
+/* Responses placed since told(): what a notification would be about. */
+static inline uint32_t ring_back_unseen(const struct ring_back *r)
+{
+	return r->rsp_prod - r->rsp_told;
+}
+
+/*
+ * Of responses published up to @prod, those that the front end has not said to have seen: it does by asking for an event at a
+ * later one.  For any thread.  Of one that never asks, all that the ring holds.
+ */
+uint32_t ring_back_unread(const struct ring_back *r, uint32_t prod);
+
+static inline void ring_back_told(struct ring_back *r)
+{
+	r->rsp_told = r->rsp_prod;
+}
 
 /*
  * Before sleeping: ask for an event at the next request, then look once more.  Returns as

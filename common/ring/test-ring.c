@@ -232,6 +232,133 @@ static void front_can_ask_for_fewer_events(void **state)
 	assert_true(ring_back_push(&back));
 }
 
+/* @n requests there and back, told or not. */
+static void answer(int n)
+{
+	uint8_t rsp[RSP] = { 0 };
+
+	for (int i = 0; i < n; i++)
+		put(0);
+	push_requests();
+	for (int i = 0; i < n; i++)
+		take();
+	for (int i = 0; i < n; i++)
+		ring_back_put(&back, rsp, RSP);
+	ring_back_publish(&back);
+}
+
+static void see(int n)
+{
+	uint8_t rsp[RSP];
+
+	assert_int_equal(ring_front_pending(&front), n);
+	for (int i = 0; i < n; i++)
+		ring_front_take(&front, rsp);
+	assert_int_equal(ring_front_arm(&front, 1), 0);
+}
+
+static void an_event_not_sent_is_asked_for_until_it_is(void **state)
+{
+	answer(2); /* rsp_event is 1 */
+	assert_true(ring_back_asked(&back));
+	answer(3); /* in (2, 5] they have asked for nothing, in (0, 5] they have */
+	assert_int_equal(ring_back_unseen(&back), 5);
+	assert_true(ring_back_asked(&back));
+	ring_back_told(&back);
+	assert_int_equal(ring_back_unseen(&back), 0);
+	assert_false(ring_back_asked(&back));
+}
+
+static void an_event_not_sent_lapses_when_they_have_looked(void **state)
+{
+	answer(4);
+	assert_true(ring_back_asked(&back));
+	see(4);
+	assert_false(ring_back_asked(&back));
+	answer(1);
+	assert_true(ring_back_asked(&back));
+}
+
+static void what_was_placed_is_not_published_by_asking(void **state)
+{
+	uint8_t rsp[RSP] = { 0 };
+
+	put(0);
+	push_requests();
+	take();
+	ring_back_put(&back, rsp, RSP);
+	assert_int_equal(raw()->rsp_prod, 0);
+	assert_int_equal(ring_back_unseen(&back), 1);
+	ring_back_publish(&back);
+	assert_int_equal(raw()->rsp_prod, 1);
+}
+
+static void from(uint32_t index)
+{
+	raw()->req_prod = raw()->rsp_prod = index;
+	raw()->req_event = raw()->rsp_event = index + 1;
+	front.req_prod = front.rsp_cons = index;
+	assert_int_equal(ring_back_attach(&back, page, 4096, ENT, RSP), 0);
+}
+
+/* Everywhere around the wrap: an event is asked for from the response they named on, and not before it. */
+static void asking_survives_the_wrap(void **state)
+{
+	for (uint32_t before = 0; before < 12; before++)
+		for (uint32_t more = 1; more <= 8; more++) {
+			fresh(NULL);
+			from(0 - before);
+			assert_int_equal(ring_back_unseen(&back), 0);
+			assert_int_equal(ring_front_arm(&front, more), 0);
+			for (uint32_t i = 1; i <= 10; i++) {
+				answer(1);
+				assert_int_equal(ring_back_unseen(&back), i);
+				assert_int_equal(ring_back_asked(&back), i >= more);
+			}
+			see(10);
+			assert_false(ring_back_asked(&back));
+			ring_back_told(&back);
+			assert_int_equal(ring_back_unseen(&back), 0);
+			answer(1);
+			assert_true(ring_back_asked(&back));
+		}
+}
+
+/* A page that says anything: asking is a yes or a no, and what was told stays told. */
+static void a_wild_rsp_event_is_harmless(void **state)
+{
+	static const uint32_t wild[] = { 0, 6, 1u << 31, UINT32_MAX, UINT32_MAX - 3 };
+
+	answer(5);
+	for (uint32_t i = 0; i < ARRAY_SIZE(wild); i++) {
+		raw()->rsp_event = wild[i];
+		assert_false(ring_back_asked(&back));
+	}
+	raw()->rsp_event = 5;
+	assert_true(ring_back_asked(&back));
+	ring_back_told(&back);
+	for (uint32_t i = 0; i < ARRAY_SIZE(wild); i++) {
+		raw()->rsp_event = wild[i];
+		assert_false(ring_back_asked(&back));
+	}
+}
+
+static void what_was_not_looked_at_is_unread(void **state)
+{
+	answer(10);
+	assert_int_equal(ring_back_unread(&back, 10), 10);
+	see(10);
+	assert_int_equal(ring_back_unread(&back, 10), 0);
+	answer(4);
+	assert_int_equal(ring_back_unread(&back, 14), 4);
+	raw()->rsp_event = 14; /* an event at the last one will do */
+	assert_int_equal(ring_back_unread(&back, 14), 1);
+	raw()->rsp_event = 16;
+	assert_int_equal(ring_back_unread(&back, 14), 0);
+	raw()->rsp_event = 0xf0000000u;
+	assert_int_equal(ring_back_unread(&back, 14), 32);
+}
+
 /* The front end's view of a back end that lies. */
 static void response_producer_beyond_what_was_asked_is_refused(void **state)
 {
@@ -295,6 +422,12 @@ int main(void)
 		cmocka_unit_test_setup(response_slot_is_written_whole, fresh),
 		cmocka_unit_test_setup(notify_only_when_asked, fresh),
 		cmocka_unit_test_setup(front_can_ask_for_fewer_events, fresh),
+		cmocka_unit_test_setup(an_event_not_sent_is_asked_for_until_it_is, fresh),
+		cmocka_unit_test_setup(an_event_not_sent_lapses_when_they_have_looked, fresh),
+		cmocka_unit_test_setup(what_was_placed_is_not_published_by_asking, fresh),
+		cmocka_unit_test_setup(asking_survives_the_wrap, fresh),
+		cmocka_unit_test_setup(a_wild_rsp_event_is_harmless, fresh),
+		cmocka_unit_test_setup(what_was_not_looked_at_is_unread, fresh),
 		cmocka_unit_test_setup(response_producer_beyond_what_was_asked_is_refused, fresh),
 		cmocka_unit_test_setup(copy_does_not_change_after_it_was_taken, fresh),
 	};

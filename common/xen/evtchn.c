@@ -80,6 +80,11 @@ int evtchn_alloc(struct evtchn *e, uint32_t domid)
 	return port_or_errno(xenevtchn_bind_unbound_port(e->h, domid));
 }
 
+int evtchn_restrict(struct evtchn *e, uint32_t domid)
+{
+	return xenevtchn_restrict(e->h, (domid_t)domid) < 0 ? -errno : 0;
+}
+
 int evtchn_unbind(struct evtchn *e, uint32_t port)
 {
 	return xenevtchn_unbind(e->h, port) < 0 ? -errno : 0;

@@ -22,6 +22,9 @@ int evtchn_fd(const struct evtchn *e); /* for poll; non-blocking */
 /* Each returns a local port > 0, or -errno. */
 int evtchn_bind(struct evtchn *e, uint32_t domid, uint32_t remote_port) __must_check;
 int evtchn_alloc(struct evtchn *e, uint32_t domid) __must_check; /* unbound, for @domid to bind */
+/* From now on the handle binds ports of @domid alone; those it has stay.  For good, and for who else holds its fd.  -ENOTTY: an old
+ * kernel, which cannot. */
+int evtchn_restrict(struct evtchn *e, uint32_t domid) __must_check;
 int evtchn_unbind(struct evtchn *e, uint32_t port);
 int evtchn_notify(struct evtchn *e, uint32_t port);
 /* The next pending port, which is now masked; -EAGAIN when there is none. */

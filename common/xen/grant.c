@@ -15,11 +15,13 @@
 
 struct grant {
 	xengnttab_handle *h;
+	uint32_t limit, mapped; /* atomic: pages */
+	uint64_t refused;       /* atomic */
 };
 
 int grant_open(struct grant **ret)
 {
-	struct grant *g = malloc(sizeof(*g));
+	struct grant *g = calloc(1, sizeof(*g));
 
 	if (!g)
 		return -ENOMEM;
@@ -30,6 +32,7 @@ int grant_open(struct grant **ret)
 		free(g);
 		return r;
 	}
+	g->limit = GRANT_LIMIT_DEFAULT;
 	*ret = g;
 	return 0;
 }
@@ -42,13 +45,50 @@ void grant_close(struct grant *g)
 	free(g);
 }
 
-int grant_map(struct grant *g, uint32_t domid, const uint32_t *refs, uint32_t nr, bool writable, void **ret)
+void grant_limit(struct grant *g, uint32_t pages)
+{
+	__atomic_store_n(&g->limit, pages, __ATOMIC_RELAXED);
+}
+
+void grant_used(const struct grant *g, struct grant_use *u)
+{
+	u->mapped = __atomic_load_n(&g->mapped, __ATOMIC_RELAXED);
+	u->limit = __atomic_load_n(&g->limit, __ATOMIC_RELAXED);
+	u->refused = __atomic_load_n(&g->refused, __ATOMIC_RELAXED);
+}
+
+/* Of the limit, what persistent grants may take. */
+static uint32_t cache_limit(const struct grant *g)
+{
+	uint32_t limit = __atomic_load_n(&g->limit, __ATOMIC_RELAXED);
+
+	return limit - limit / 4;
+}
+
+static void refuse(struct grant *g)
+{
+	__atomic_add_fetch(&g->refused, 1, __ATOMIC_RELAXED);
+}
+
+static void give_back(struct grant *g, uint32_t nr)
+{
+	__atomic_sub_fetch(&g->mapped, nr, __ATOMIC_RELAXED);
+}
+
+static bool take(struct grant *g, uint32_t nr, uint32_t limit)
+{
+	if (__atomic_add_fetch(&g->mapped, nr, __ATOMIC_RELAXED) <= limit)
+		return true;
+	give_back(g, nr);
+	refuse(g);
+	return false;
+}
+
+static int map(struct grant *g, uint32_t domid, const uint32_t *refs, uint32_t nr, bool writable, void **ret)
 {
 	int prot = writable ? PROT_READ | PROT_WRITE : PROT_READ;
 	void *p;
 
-	if (nr == 0 || nr > GRANT_MAP_MAX)
-		return -EINVAL;
 	if (nr == 1) {
 		p = xengnttab_map_grant_ref(g->h, domid, refs[0], prot);
 	} else {
@@ -63,9 +103,32 @@ int grant_map(struct grant *g, uint32_t domid, const uint32_t *refs, uint32_t nr
 	return 0;
 }
 
+static int map_within(struct grant *g, uint32_t domid, const uint32_t *refs, uint32_t nr, bool writable, uint32_t limit,
+		      void **ret)
+{
+	int r;
+
+	if (nr == 0 || nr > GRANT_MAP_MAX)
+		return -EINVAL;
+	if (!take(g, nr, limit))
+		return -ENOSPC;
+	r = map(g, domid, refs, nr, writable, ret);
+	if (r)
+		give_back(g, nr);
+	return r;
+}
+
+int grant_map(struct grant *g, uint32_t domid, const uint32_t *refs, uint32_t nr, bool writable, void **ret)
+{
+	return map_within(g, domid, refs, nr, writable, __atomic_load_n(&g->limit, __ATOMIC_RELAXED), ret);
+}
+
 int grant_unmap(struct grant *g, void *addr, uint32_t nr)
 {
-	return xengnttab_unmap(g->h, addr, nr) < 0 ? -errno : 0;
+	if (xengnttab_unmap(g->h, addr, nr) < 0)
+		return -errno;
+	give_back(g, nr);
+	return 0;
 }
 
 static int status_errno(int16_t status)
@@ -278,15 +341,18 @@ int grant_cache_get(struct grant_cache *c, uint32_t ref, void **ret)
 		*ret = e->page;
 		return 0;
 	}
-	if (list_empty(&c->unused)) {
+	if (grant_cache_full(c)) {
 		e = list_entry(c->idle.next, struct entry, lru);
-		if (list_empty(&c->idle) || e->fresh)
+		if (list_empty(&c->idle) || e->fresh) {
+			if (!list_empty(&c->unused))
+				refuse(c->grant);
 			return -ENOSPC;
+		}
 		drop(c, e);
 		slot = find(c, ref); /* the table moved */
 	}
 	e = list_entry(c->unused.next, struct entry, lru);
-	r = grant_map(c->grant, c->domid, &ref, 1, true, &e->page);
+	r = map_within(c->grant, c->domid, &ref, 1, true, cache_limit(c->grant), &e->page);
 	if (r)
 		return r;
 	list_del(&e->lru);
@@ -327,7 +393,16 @@ uint32_t grant_cache_trim(struct grant_cache *c, uint64_t now, uint64_t idle_ns)
 			dropped++;
 		}
 	}
+	while (!list_empty(&c->idle) && __atomic_load_n(&c->grant->mapped, __ATOMIC_RELAXED) > cache_limit(c->grant)) {
+		drop(c, list_entry(c->idle.next, struct entry, lru));
+		dropped++;
+	}
 	return dropped;
+}
+
+bool grant_cache_full(const struct grant_cache *c)
+{
+	return list_empty(&c->unused) || __atomic_load_n(&c->grant->mapped, __ATOMIC_RELAXED) >= cache_limit(c->grant);
 }
 
 uint32_t grant_cache_mapped(const struct grant_cache *c)

@@ -24,9 +24,11 @@
 #include "common/span/span.h"
 #include "common/xen/store.h"
 
+#define BUCKETS 256u /* a power of two: an event's token finds its watch at once, however many there are */
+
 struct store {
 	struct xs_handle *xs;
-	struct list watches, pending;
+	struct list watches[BUCKETS], pending;
 	uint64_t next_token;
 	int poll_fd; /* epoll of xs_fileno() and .canary; -1: nobody asked yet */
 	int canary;  /* -1: none */
@@ -41,7 +43,7 @@ struct store_watch {
 	struct store *store;
 	store_watch_fn *fn;
 	void *arg;
-	uint64_t token;
+	uint64_t token, events;
 	char path[STORE_PATH_MAX];
 };
 
@@ -61,7 +63,8 @@ int store_open(struct store **ret)
 
 	if (!s)
 		return -ENOMEM;
-	list_init(&s->watches);
+	for (uint32_t i = 0; i < BUCKETS; i++)
+		list_init(&s->watches[i]);
 	list_init(&s->pending);
 	s->poll_fd = s->canary = -1;
 	errno = 0;
@@ -88,8 +91,9 @@ void store_close(struct store *s)
 	if (s->poll_fd >= 0)
 		close(s->poll_fd);
 	xs_close(s->xs); /* takes the watches with it */
-	list_for_each_safe (w, n, &s->watches, list)
-		free(w);
+	for (uint32_t i = 0; i < BUCKETS; i++)
+		list_for_each_safe (w, n, &s->watches[i], list)
+			free(w);
 	free(s);
 }
 
@@ -270,7 +274,7 @@ int store_watch(struct store *s, const char *path, store_watch_fn *fn, void *arg
 		free(w);
 		return r;
 	}
-	list_add_tail(&s->watches, &w->list);
+	list_add_tail(&s->watches[w->token % BUCKETS], &w->list);
 	if (ret)
 		*ret = w;
 	return 0;
@@ -287,6 +291,11 @@ void store_unwatch(struct store_watch *w)
 	list_del(&w->pending);
 	list_del(&w->list);
 	free(w);
+}
+
+uint64_t store_watch_events(const struct store_watch *w)
+{
+	return w ? w->events : 0;
 }
 
 static int open_canary(void)
@@ -340,8 +349,9 @@ static void mark_pending(struct store *s, const char *token)
 
 	if (parse_str_u64(token, UINT64_MAX, &id))
 		return;
-	list_for_each (w, &s->watches, list)
+	list_for_each (w, &s->watches[id % BUCKETS], list)
 		if (w->token == id) {
+			w->events++;
 			if (list_empty(&w->pending))
 				list_add_tail(&s->pending, &w->pending);
 			return;

@@ -50,9 +50,10 @@ int store_transact(struct store *s, store_tx_fn *fn, void *arg) __must_check;
 typedef void store_watch_fn(struct store *s, const char *path, void *arg);
 int store_watch(struct store *s, const char *path, store_watch_fn *fn, void *arg,
 		struct store_watch **ret) __must_check;
-void store_unwatch(struct store_watch *w); /* NULL ok; no callback after it */
-int store_fd(struct store *s);             /* readable: call store_dispatch() */
-int store_dispatch(struct store *s);       /* 0, or -errno when the connection is lost */
+void store_unwatch(struct store_watch *w);                /* NULL ok; no callback after it */
+uint64_t store_watch_events(const struct store_watch *w); /* how often its path fired; NULL ok */
+int store_fd(struct store *s);                            /* readable: call store_dispatch() */
+int store_dispatch(struct store *s);                      /* 0, or -errno when the connection is lost */
 
 int store_introduced(struct store *s, uint32_t domid); /* 1 yes, 0 no, -errno */
 

@@ -4,7 +4,8 @@
  * be a thought not had.
  *
  * A back end may be in Connected already when we publish (QEMU after a quick reconnect is not, ours after a restart
- * is); it may say Connected again (it changed size); and it may go away at any time.
+ * is); it may say Connected again (it changed size); and it may go away at any time.  One that is back at the start
+ * (Initialising, InitWait) while we are Connected has forgotten us: nobody serves our rings.
  */
 #include "common/xenbus/xenbus.h"
 
@@ -23,6 +24,7 @@
 #define FINISH  GO(CLOSED, FRONT_DO_RELEASE | FRONT_DO_WRITE, XenbusStateClosed)
 #define DIE     GO(DEAD, FRONT_DO_RELEASE | FRONT_DO_WRITE, XenbusStateClosed)
 #define RESIZED GO(CONNECTED, FRONT_DO_RESIZED, 0)
+#define AGAIN   GO(WAITING, FRONT_DO_RELEASE, 0) /* what our state node says, and what is left there, is reset first */
 
 static const struct front_step table[FRONT_NR_STATES][FRONT_NR_EVENTS] = {
 	[FRONT_WAITING] = {
@@ -37,6 +39,7 @@ static const struct front_step table[FRONT_NR_STATES][FRONT_NR_EVENTS] = {
 		[FRONT_EV_BACK_RECONFIGURED]  = STAY(WAITING),
 		[FRONT_EV_CLOSE]	      = FINISH,
 		[FRONT_EV_FATAL]	      = DIE,
+		[FRONT_EV_AGAIN]	      = STAY(WAITING),
 	},
 	[FRONT_PUBLISHED] = {
 		[FRONT_EV_BACK_UNKNOWN]	      = DIE,
@@ -50,11 +53,12 @@ static const struct front_step table[FRONT_NR_STATES][FRONT_NR_EVENTS] = {
 		[FRONT_EV_BACK_RECONFIGURED]  = STAY(PUBLISHED),
 		[FRONT_EV_CLOSE]	      = CLOSE,
 		[FRONT_EV_FATAL]	      = DIE,
+		[FRONT_EV_AGAIN]	      = AGAIN,
 	},
 	[FRONT_CONNECTED] = {
 		[FRONT_EV_BACK_UNKNOWN]	      = DIE,
-		[FRONT_EV_BACK_INITIALISING]  = STAY(CONNECTED),
-		[FRONT_EV_BACK_INITWAIT]      = STAY(CONNECTED), /* blkfront ignores it too */
+		[FRONT_EV_BACK_INITIALISING]  = DIE, /* made anew */
+		[FRONT_EV_BACK_INITWAIT]      = DIE,
 		[FRONT_EV_BACK_INITIALISED]   = STAY(CONNECTED),
 		[FRONT_EV_BACK_CONNECTED]     = RESIZED,
 		[FRONT_EV_BACK_CLOSING]	      = CLOSE, /* the toolstack wants the device back */
@@ -63,6 +67,7 @@ static const struct front_step table[FRONT_NR_STATES][FRONT_NR_EVENTS] = {
 		[FRONT_EV_BACK_RECONFIGURED]  = STAY(CONNECTED),
 		[FRONT_EV_CLOSE]	      = CLOSE,
 		[FRONT_EV_FATAL]	      = DIE,
+		[FRONT_EV_AGAIN]	      = AGAIN,
 	},
 	[FRONT_CLOSING] = {
 		[FRONT_EV_BACK_UNKNOWN]	      = DIE,
@@ -76,6 +81,7 @@ static const struct front_step table[FRONT_NR_STATES][FRONT_NR_EVENTS] = {
 		[FRONT_EV_BACK_RECONFIGURED]  = STAY(CLOSING),
 		[FRONT_EV_CLOSE]	      = STAY(CLOSING),
 		[FRONT_EV_FATAL]	      = DIE,
+		[FRONT_EV_AGAIN]	      = AGAIN,
 	},
 	[FRONT_CLOSED] = {
 		[FRONT_EV_BACK_UNKNOWN]	      = STAY(CLOSED),
@@ -89,6 +95,7 @@ static const struct front_step table[FRONT_NR_STATES][FRONT_NR_EVENTS] = {
 		[FRONT_EV_BACK_RECONFIGURED]  = STAY(CLOSED),
 		[FRONT_EV_CLOSE]	      = STAY(CLOSED),
 		[FRONT_EV_FATAL]	      = STAY(CLOSED),
+		[FRONT_EV_AGAIN]	      = AGAIN,
 	},
 	[FRONT_DEAD] = {
 		[FRONT_EV_BACK_UNKNOWN]	      = STAY(DEAD),
@@ -102,6 +109,7 @@ static const struct front_step table[FRONT_NR_STATES][FRONT_NR_EVENTS] = {
 		[FRONT_EV_BACK_RECONFIGURED]  = STAY(DEAD),
 		[FRONT_EV_CLOSE]	      = STAY(DEAD),
 		[FRONT_EV_FATAL]	      = STAY(DEAD),
+		[FRONT_EV_AGAIN]	      = AGAIN,
 	},
 };
 

@@ -175,7 +175,39 @@ static void front_survives_any_back_end(void **state)
 			/* rings are released exactly when the state is left for good */
 			if ((t.next == FRONT_CLOSED || t.next == FRONT_DEAD) && t.next != s)
 				assert_true(t.todo & FRONT_DO_RELEASE);
+			/* back to the start by our own wish alone, whatever it says; and never with rings of the life before */
+			if (t.next == FRONT_WAITING && s != FRONT_WAITING) {
+				assert_int_equal(e, FRONT_EV_AGAIN);
+				assert_true(t.todo & FRONT_DO_RELEASE);
+			}
 		}
+}
+
+static void front_begins_again_from_anywhere(void **state)
+{
+	for (unsigned s = 0; s < FRONT_NR_STATES; s++) {
+		struct front_step t = front_step((enum front_state)s, FRONT_EV_AGAIN);
+
+		assert_int_equal(t.next, FRONT_WAITING);
+		assert_false(t.todo & (FRONT_DO_PUBLISH | FRONT_DO_WRITE | FRONT_DO_CONNECT));
+	}
+}
+
+/* Whatever it says that is not "your rings are served": the connection is over. */
+static void connected_front_knows_when_it_is_forgotten(void **state)
+{
+	static const enum front_event over[] = { FRONT_EV_BACK_UNKNOWN, FRONT_EV_BACK_INITIALISING,
+						 FRONT_EV_BACK_INITWAIT, FRONT_EV_BACK_CLOSED, FRONT_EV_FATAL };
+
+	for (unsigned e = 0; e < FRONT_NR_EVENTS; e++) {
+		bool dead = front_step(FRONT_CONNECTED, (enum front_event)e).next == FRONT_DEAD, want = false;
+
+		for (unsigned i = 0; i < ARRAY_SIZE(over); i++)
+			want = want || e == over[i];
+		assert_int_equal(dead, want);
+	}
+	/* A network interface is Connected on its side while the back end still is in InitWait. */
+	assert_int_equal(front_step(FRONT_PUBLISHED, FRONT_EV_BACK_INITWAIT).next, FRONT_PUBLISHED);
 }
 
 int main(void)
@@ -194,6 +226,8 @@ int main(void)
 		cmocka_unit_test(removed_stays_removed),
 		cmocka_unit_test(fresh_start_reaches_initwait_from_anywhere),
 		cmocka_unit_test(front_survives_any_back_end),
+		cmocka_unit_test(front_begins_again_from_anywhere),
+		cmocka_unit_test(connected_front_knows_when_it_is_forgotten),
 	};
 
 	return cmocka_run_group_tests_name("xenbus", tests, NULL, NULL);

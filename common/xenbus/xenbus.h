@@ -78,7 +78,7 @@ enum front_state {
 	FRONT_CONNECTED, /* 4 */
 	FRONT_CLOSING,   /* 5: our wish; waiting for the back end */
 	FRONT_CLOSED,    /* 6 */
-	FRONT_DEAD,      /* back end gone or lying: nothing more to do */
+	FRONT_DEAD,      /* back end gone or lying: nothing more to do in this life */
 	FRONT_NR_STATES
 };
 
@@ -95,6 +95,7 @@ enum front_event {
 	FRONT_EV_BACK_RECONFIGURED,
 	FRONT_EV_CLOSE, /* our user is done */
 	FRONT_EV_FATAL, /* the back end broke the protocol */
+	FRONT_EV_AGAIN, /* our user wants another life of the device */
 	FRONT_NR_EVENTS
 };
 

@@ -1,15 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* net-frame.c - see net-frame.h */
-#include "frontend/net/net-frame.h"
-
+/* frame.c - see frame.h */
 #include <errno.h>
-#include <xen/io/netif.h>
+#include "common/net/frame.h"
 
 #define ETH_IPV4 0x0800u
 #define ETH_IPV6 0x86ddu
 #define ETH_VLAN 0x8100u
 #define ETH_QINQ 0x88a8u
-#define MAX_EXT  8u /* IPv6 extension headers */
+#define MAX_TAGS 2u
+#define MAX_EXTS \
+	8u /* IPv6 extension headers: more than any real packet has; of 2 KiB at most, so offsets fit 16 bits */
+
+#define PROTO_HOPOPTS 0u
+#define PROTO_ROUTING 43u
+#define PROTO_AH      51u
+#define PROTO_DSTOPTS 60u
 
 static inline uint32_t be16(const uint8_t *p)
 {
@@ -60,21 +65,21 @@ static int parse_ipv4(const uint8_t *p, size_t have, uint32_t at, struct frame_h
 
 static int parse_ipv6(const uint8_t *p, size_t have, uint32_t at, struct frame_head *h)
 {
-	uint32_t next;
+	uint32_t next, n;
 
 	if (have < at + 40 || p[at] >> 4 != 6)
 		return -EBADMSG;
 	h->family = 6;
 	next = p[at + 6];
 	at += 40;
-	for (uint32_t i = 0; i < MAX_EXT; i++) {
-		/* hop by hop, routing, destination options */
-		if (next != 0 && next != 43 && next != 60)
-			return parse_l4(p, have, at, next, h);
+	for (uint32_t i = 0; i < MAX_EXTS; i++) {
+		if (next != PROTO_HOPOPTS && next != PROTO_ROUTING && next != PROTO_DSTOPTS && next != PROTO_AH)
+			return parse_l4(p, have, at, next, h); /* not a fragment's: that is neither TCP nor UDP */
 		if (have < at + 8)
 			return -EBADMSG;
+		n = next == PROTO_AH ? (p[at + 1] + 2u) * 4 : (p[at + 1] + 1u) * 8;
 		next = p[at];
-		at += (p[at + 1] + 1u) * 8;
+		at += n;
 	}
 	return -EOPNOTSUPP;
 }
@@ -89,7 +94,7 @@ int frame_parse(const uint8_t *p, size_t have, struct frame_head *ret)
 		return -EBADMSG;
 	type = be16(p + at);
 	for (uint32_t tags = 0; type == ETH_VLAN || type == ETH_QINQ; tags++) {
-		if (tags == 2)
+		if (tags == MAX_TAGS)
 			return -EOPNOTSUPP;
 		at += 4;
 		if (have < at + 2)
@@ -209,77 +214,4 @@ bool csum_right(const uint8_t *p, const struct frame_head *h, uint32_t bytes)
 		return true;
 	sum = csum_add(frame_pseudo(p, h, l4_bytes), p + h->l4, l4_bytes);
 	return csum_fold(sum) == 0xffff;
-}
-
-/* ------------------------------------------------------------------ netif and virtio; the TAP header is in native order */
-
-int frame_to_vnet(const struct net_meta *m, uint8_t *head, size_t have, uint32_t bytes, struct virtio_net_hdr *ret)
-{
-	struct frame_head h;
-	uint16_t pseudo;
-
-	memset(ret, 0, sizeof(*ret));
-	if (!m->csum_blank && m->gso_type == XEN_NETIF_GSO_TYPE_NONE) {
-		if (m->data_validated)
-			ret->flags = VIRTIO_NET_HDR_F_DATA_VALID;
-		return 0;
-	}
-	if (frame_parse(head, have, &h) < 0)
-		return -EBADMSG;
-	ret->flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
-	ret->csum_start = h.l4;
-	ret->csum_offset = h.csum;
-	if (m->gso_type == XEN_NETIF_GSO_TYPE_NONE)
-		return 0;
-	if (h.proto != FRAME_PROTO_TCP || h.family != (m->gso_type == XEN_NETIF_GSO_TYPE_TCPV4 ? 4 : 6))
-		return -EPROTOTYPE;
-	if (bytes <= h.bytes)
-		return -EBADMSG;
-	if (!m->csum_blank) {
-		/* Some back ends forget to say it; the kernel would not take GSO without. */
-		pseudo = frame_pseudo(head, &h, bytes - h.l4);
-		memcpy(head + h.l4 + h.csum, &pseudo, sizeof(pseudo));
-	}
-	ret->gso_type = m->gso_type == XEN_NETIF_GSO_TYPE_TCPV4 ? VIRTIO_NET_HDR_GSO_TCPV4 : VIRTIO_NET_HDR_GSO_TCPV6;
-	ret->gso_size = m->gso_size;
-	ret->hdr_len = h.bytes;
-	return 0;
-}
-
-int frame_from_vnet(const struct virtio_net_hdr *v, const uint8_t *head, size_t have, const struct net_takes *takes,
-		    struct net_meta *ret, bool *finish)
-{
-	struct net_meta m = { 0 };
-	struct frame_head h;
-	bool known, can;
-
-	*finish = false;
-	*ret = m;
-	if (!(v->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)) {
-		if (v->gso_type != VIRTIO_NET_HDR_GSO_NONE)
-			return -EOPNOTSUPP;
-		ret->data_validated = v->flags & VIRTIO_NET_HDR_F_DATA_VALID;
-		return 0;
-	}
-	/* The back end looks for the place itself: does it find the same one? */
-	known = frame_parse(head, have, &h) == 0 && h.l4 == v->csum_start && h.csum == v->csum_offset;
-	can = known && (h.family == 4 ? takes->csum4 : takes->csum6);
-	if (v->gso_type == VIRTIO_NET_HDR_GSO_NONE) {
-		m.csum_blank = m.data_validated = can;
-		*finish = !can;
-		*ret = m;
-		return 0;
-	}
-	if (!can || h.proto != FRAME_PROTO_TCP || v->gso_size == 0)
-		return -EOPNOTSUPP;
-	if (v->gso_type == VIRTIO_NET_HDR_GSO_TCPV4 && h.family == 4 && takes->gso4)
-		m.gso_type = XEN_NETIF_GSO_TYPE_TCPV4;
-	else if (v->gso_type == VIRTIO_NET_HDR_GSO_TCPV6 && h.family == 6 && takes->gso6)
-		m.gso_type = XEN_NETIF_GSO_TYPE_TCPV6;
-	else
-		return -EOPNOTSUPP;
-	m.csum_blank = m.data_validated = true;
-	m.gso_size = v->gso_size;
-	*ret = m;
-	return 0;
 }

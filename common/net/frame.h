@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * net-frame.h - Ethernet frames looked into as far as offloads need it: where the TCP or UDP header is, its checksum,
- * and the header (struct virtio_net_hdr) by which a TAP says the same.  Pure.
- *
- * netif says of a frame "its checksum is blank" and "cut it into TCP segments of so many bytes" and leaves it to the
- * receiver to find the headers; virtio says where the checksum starts and lies.  A blank checksum field holds the
- * folded sum of the pseudo header, not complemented, in both.
+ * frame.h - Ethernet frames looked into as far as offloads need it: where the TCP or UDP header is, and its checksum.  Pure.
+ * Frames are private memory of the given length; every length inside them is the sender's word and is checked against it.
  */
 #ifndef SYNTH_NET_FRAME_H
 #define SYNTH_NET_FRAME_H
 
 #include "common/base/base.h"
-#include <linux/virtio_net.h>
 #include <sys/uio.h>
 
 #define FRAME_ETH_LEN 14u
@@ -42,33 +37,12 @@ uint16_t frame_pseudo(const uint8_t *p, const struct frame_head *h, uint32_t l4_
 /* Finish a blank checksum over the pieces of a frame: from byte @start to the end, stored @offset bytes behind @start.
  * -EBADMSG when the field is not in the frame. */
 int csum_finish(const struct iovec *iov, uint32_t nr, uint32_t start, uint32_t offset) __must_check;
+/* The same of a frame in one piece. */
+static inline __must_check int frame_finish(uint8_t *frame, uint32_t bytes, uint32_t start, uint32_t offset)
+{
+	return csum_finish(&(struct iovec){ frame, bytes }, 1, start, offset);
+}
 /* Is the checksum of a whole TCP or UDP packet right?  (A UDP checksum of 0 is none, in IPv4.) */
 bool csum_right(const uint8_t *p, const struct frame_head *h, uint32_t bytes);
-
-/* What netif says of a frame. */
-struct net_meta {
-	bool csum_blank, data_validated;
-	uint8_t gso_type; /* XEN_NETIF_GSO_TYPE_* */
-	uint16_t gso_size;
-};
-
-/*
- * From a back end to a TAP: @head are the frame's first @have bytes, ours to correct (a GSO frame whose checksum was
- * not marked blank gets its pseudo header's sum), of @bytes in all.
- * -EBADMSG: headers that cannot be; -EPROTOTYPE: GSO of another type than the headers say.
- */
-int frame_to_vnet(const struct net_meta *m, uint8_t *head, size_t have, uint32_t bytes,
-		  struct virtio_net_hdr *ret) __must_check;
-
-/* What the back end takes. */
-struct net_takes {
-	bool csum4, csum6, gso4, gso6;
-};
-/*
- * From a TAP to a back end; the TAP is our own kernel's, and was told what may come.  *finish: the checksum must be
- * finished here, because the back end would not know of it.  -EOPNOTSUPP: cannot be sent.
- */
-int frame_from_vnet(const struct virtio_net_hdr *v, const uint8_t *head, size_t have, const struct net_takes *takes,
-		    struct net_meta *ret, bool *finish) __must_check;
 
 #endif
