@@ -12,6 +12,7 @@
 #define SYNTH_CLASS_H
 
 #include "backend/control/wire.h"
+#include "backend/worker/sandbox.h"
 #include "common/metrics/metrics.h"
 
 struct device;
@@ -21,6 +22,11 @@ struct device_class {
 	const char *name;    /* backend type in xenstore: "vbd" */
 	const char *program; /* "synth-blkd-worker" */
 
+	void (*prepare)(void); /* before the process is confined: load and make what cannot be had later; NULL ok */
+	/* The control plane says how much the guest may use of what is the class's; may change at any time.  NULL ok. */
+	void (*limits)(const struct wire_limits *l);
+	const struct sandbox_class *sandbox; /* the system calls it needs beyond the core's */
+
 	/* WIRE_OPEN: @body and @fds (the class's from here on, also on failure) -> the device's priv and the reply. */
 	int (*open)(struct device *d, const void *body, uint32_t bytes, const int *fds, uint32_t nr_fds, void *reply,
 		    uint32_t *reply_bytes);
@@ -29,13 +35,16 @@ struct device_class {
 	/* Takes @fd; -1: stop; NULL: cannot. */
 	int (*trace)(struct device *d, const struct wire_trace *t, int fd);
 	void (*close)(struct device *d); /* no queue is left */
-	/* Check what a WIRE_CONNECT asks for, before anything is mapped. */
+	/* Bytes of the class's part of the journal for such a connection; the same as struct control_class's. */
+	uint64_t (*journal_bytes)(const struct wire_connect *c);
+	/* Check what a WIRE_CONNECT asks for, before anything of the guest is mapped; d->journal is there. */
 	int (*connect)(struct device *d, const struct wire_connect *c);
 
 	void (*disconnected)(
 		struct device *d); /* the last queue is closed; also after a connect that failed; NULL ok */
 
-	/* A queue with its ring pages mapped and its ports adopted: make everything its thread needs. */
+	/* A queue with its ring pages mapped and its ports adopted: make everything its thread needs, from the journal when
+	 * d->journal.resume; no thread runs yet.  -EBADMSG: the journal, or the ring, cannot be what was left there. */
 	int (*queue_open)(struct queue *q, const struct wire_connect *c);
 	void (*queue_close)(struct queue *q); /* let go of everything; nothing is in flight; idempotent */
 
@@ -45,11 +54,18 @@ struct device_class {
 	 * of its end, 0: nothing to do, -EPROTO: the front end broke the ring. */
 	int (*turn)(struct queue *q, bool take);
 	bool (*peek)(struct queue *q); /* cheap: would turn(take) find something? */
+	/* How often to peek between two looks at the clock, which may be a system call (on an emulated CPU, in a guest):
+	 * many where peek() reads memory alone. */
+	uint32_t peeks;
 	/* Ask the front end for an event, and look once more: > 0 work, 0 may sleep, -EPROTO. */
 	int (*arm)(struct queue *q);
+	/* An event is held back (q->held_until): send it if it is no longer worth it; @now UINT64_MAX: in any case. NULL:
+	 * the class holds none. */
+	void (*settle)(struct queue *q, uint64_t now);
 	/* Sleep till the event channel, the control fd or a completion; QUEUE_WOKE_* bits. < 0: no timeout. */
 	uint32_t (*wait)(struct queue *q, int64_t timeout_ns);
 	bool (*drained)(const struct queue *q); /* nothing in flight */
+	bool lingers;                           /* a front end that closes may yet put requests in, and wait for them */
 	/* Nothing has happened for @idle_ns: give memory back. Returns ns after which to call again, or 0. */
 	uint64_t (*idle)(struct queue *q, uint64_t now, uint64_t idle_ns);
 

@@ -51,14 +51,16 @@ struct front_params {
 
 #define SETTINGS_MAX       256u
 #define CLASS_MAX_SETTINGS 4u
-#define OPEN_MAX_FDS       WIRE_MAX_QUEUES
+#define OPEN_MAX_FDS       (WIRE_MAX_QUEUES + 2u) /* one a queue, and what they share */
 /* Work of opening what a device stands on (an image, a TAP). */
 struct open_job {
 	struct job job;       /* job.run and .done are the control plane's */
 	struct device *owner; /* the control plane's; not for the class */
 	const struct control_class *class;
 	uint32_t domid, vdev;
-	uint64_t size; /* of a resize */
+	uint64_t size;   /* of a resize */
+	bool again;      /* a front end is connected all the while: rings of a worker that is gone are to be served */
+	bool unanswered; /* and that one had something under way when it went (struct control_class, unanswered()) */
 	/* in, by open_new() */
 	void *priv; /* the class's, of open_new(); gone with open_free() */
 	/* out, by open_run() */
@@ -70,6 +72,16 @@ struct open_job {
 	uint32_t nr_fds;
 	uint32_t bytes; /* of .body, WIRE_OPEN's */
 	uint8_t body[1024];
+};
+
+/* A device that was found open in its worker. */
+struct taken {
+	const char *device;
+	uint32_t domid, vdev;
+	const void *body; /* of keep() */
+	uint32_t bytes;
+	const int *fds;
+	uint32_t nr_fds;
 };
 
 /* Nodes that may change while the device lives, which the class is told of. */
@@ -114,16 +126,27 @@ struct control_class {
 	void (*open_run)(struct open_job *j);
 	void (*open_told)(void *spec, const struct open_job *j); /* it went well: remember what matters */
 	void (*open_free)(struct open_job *j);                   /* closes fds; also of a job that never ran */
+	/*
+	 * For the next control plane, which finds the device open in its worker, and has opened nothing.  keep(): what
+	 * open_told() was told, into @body (WIRE_TAG_MAX), and descriptors, which stay the spec's, into @fds: the bytes.
+	 * taken() gets it back from the worker, who may have been taken over by its guest; when it goes well the fds are
+	 * the class's.  info() follows.
+	 */
+	uint32_t (*keep)(const void *spec, void *body, int fds[WIRE_MAX_FDS], uint32_t *nr_fds);
+	int (*taken)(void *spec, const struct taken *t);
 	/* The worker's answer to WIRE_OPEN or WIRE_RESIZE, or WIRE_EV_RESIZED: checked, remembered.  1: the size changed. */
 	int (*info)(void *spec, const void *body, size_t bytes);
 
+	/* Bytes of the class's part of the journal for such a connection (backend/journal.h). */
+	uint64_t (*journal_bytes)(const struct wire_connect *c);
+	/* Pure: does that part say that something was under way?  NULL: nothing outlives a worker. */
+	bool (*unanswered)(const void *part, const struct wire_connect *c);
 	/* Pure: the front end's nodes -> checked parameters, or -errno and @why. */
 	int (*front)(const void *spec, const struct node_getter *g, struct front_params *ret, char why[REASON_MAX]);
 
 	/* Change the size of what the device stands on; runs on a thread, @priv as made by open_new().  NULL: has no size. */
 	int (*resize_run)(struct open_job *j, uint64_t size);
 
-	bool resumes; /* a new worker may take over connected rings where a dead one left them: nothing that counts is lost */
 	bool traces; /* its workers take WIRE_TRACE */
 
 	/* Members of a device in replies; @p NULL when it is not connected. */

@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include "backend/control/control.h"
 #include "backend/control/spec.h"
+#include "backend/control/upgrade.h"
 #include "common/metrics/metrics.h"
 #include "common/span/span.h"
 #include "config.h"
@@ -69,7 +70,7 @@ static int store_down(struct args *a)
 	if (!a->c->store_lost)
 		return 0;
 	fault_set(&a->f, FAULT_FAILED, -ENOTCONN, "the connection to xenstore is lost");
-	fault_next(&a->f, "restart %s when xenstored is back", a->c->class->program);
+	fault_next(&a->f, "is xenstored running? %s connects again by itself", a->c->class->program);
 	return -ENOTCONN;
 }
 
@@ -341,8 +342,16 @@ static void stat_ask(struct stat_gather *g, struct device *d)
 	json_object_object_add(o, "dev", json_object_new_string(d->dev_name));
 	json_object_object_add(o, "metrics", metrics);
 	json_object_array_add(g->list, o);
+	json_object_object_add(metrics, "control_watch_events", json_object_new_uint64(device_watch_events(d)));
+	json_object_object_add(metrics, "control_looks", json_object_new_uint64(d->looks));
 	json_object_object_add(metrics, "control_looks_throttled", json_object_new_uint64(d->throttled));
-	json_object_object_add(metrics, "control_log_suppressed", json_object_new_uint64(d->limit.suppressed));
+	json_object_object_add(metrics, "control_time_ns", json_object_new_uint64(d->guest->spent_ns));
+	json_object_object_add(metrics, "control_log_suppressed", json_object_new_uint64(d->guest->log.suppressed));
+	json_object_object_add(metrics, "control_log_bytes", json_object_new_uint64(d->guest->log.bytes));
+	json_object_object_add(metrics, "control_worker_deaths", json_object_new_uint64(worker_deaths(d->worker)));
+	json_object_object_add(metrics, "control_worker_backoff_ms", json_object_new_uint64(worker_backoff(d->worker)));
+	json_object_object_add(metrics, "control_unserved_ms",
+			       json_object_new_uint64(d->unserved_ns ? (now_ns() - d->unserved_ns) / 1000000u : 0));
 	if (d->opening != OPEN_DONE)
 		return;
 	one = calloc(1, sizeof(*one));
@@ -530,6 +539,7 @@ static json_object *worker_json(const struct worker *w)
 	json_object_object_add(o, "pid", pid > 0 ? json_object_new_int(pid) : NULL);
 	json_object_object_add(o, "state", json_object_new_string(worker_state_name(w)));
 	json_object_object_add(o, "up_s", json_object_new_int64((int64_t)(worker_up_ns(w) / 1000000000u)));
+	json_object_object_add(o, "deaths", json_object_new_int64(worker_deaths(w)));
 	json_object_object_add(o, "crashes", json_object_new_int64(worker_crashes(w)));
 	json_object_object_add(o, "backoff_ms", json_object_new_int64((int64_t)worker_backoff(w)));
 	return o;
@@ -553,8 +563,27 @@ static void cmd_status(struct args *a)
 	json_object_object_add(o, "worker_list", list);
 	json_object_object_add(o, "uptime_s",
 			       json_object_new_int64((int64_t)((now_ns() - a->c->started_ns) / 1000000000u)));
+	json_object_object_add(o, "era", json_object_new_int64(a->c->era));
+	json_object_object_add(o, "upgrade", upgrade_json(a->c));
 	json_object_object_add(o, "xenstore", json_object_new_string(a->c->store_lost ? "lost" : "connected"));
 	ctl_ok(a->req, o);
+}
+
+static void cmd_upgrade(struct args *a)
+{
+	const char *program = NULL;
+
+	fault_what(&a->f, "cannot upgrade");
+	if (arg_text(a->o, "program", 500, &program, &a->f) < 0) {
+		fail(a);
+		return;
+	}
+	if (program && *program != '/') {
+		fault_set(&a->f, FAULT_USAGE, -EINVAL, "\"program\" must be an absolute path");
+		fail(a);
+		return;
+	}
+	upgrade_start(a->c, program, a->req);
 }
 
 static void cmd_stop(struct args *a)
@@ -569,11 +598,12 @@ void cmd_run(struct ctl_req *req, json_object *o, void *arg)
 		void (*run)(struct args *a);
 		bool dom, dev; /* needed */
 	} commands[] = {
-		{ "attach", cmd_attach, true, false },  { "detach", cmd_detach, true, true },
-		{ "list", cmd_list, false, false },     { "show", cmd_show, true, true },
-		{ "stat", cmd_stat, false, false },     { "resize", cmd_resize, true, true },
-		{ "set", cmd_set, true, true },         { "trace", cmd_trace, true, true },
-		{ "status", cmd_status, false, false }, { "stop", cmd_stop, false, false },
+		{ "attach", cmd_attach, true, false },    { "detach", cmd_detach, true, true },
+		{ "list", cmd_list, false, false },       { "show", cmd_show, true, true },
+		{ "stat", cmd_stat, false, false },       { "resize", cmd_resize, true, true },
+		{ "set", cmd_set, true, true },           { "trace", cmd_trace, true, true },
+		{ "status", cmd_status, false, false },   { "stop", cmd_stop, false, false },
+		{ "upgrade", cmd_upgrade, false, false },
 	};
 	struct args a = { .c = arg, .req = req, .o = o };
 	const char *cmd;

@@ -15,13 +15,16 @@
 #include <stdio.h>
 #include <unistd.h>
 #include "backend/control/control.h"
+#include "backend/control/record.h"
 
-#define OPEN_MS       30000u
-#define CONNECT_MS    15000u
-#define DRAIN_MS      60000u
-#define RETRY_MS      50u
-#define LOST_PATIENCE 10000u
-#define MAX_RESUMES   5u /* a worker that dies again and again does so of what is in the rings */
+#define OPEN_MS        30000u
+#define CONNECT_MS     15000u
+#define DRAIN_MS       60000u
+#define FORCE_DRAIN_MS 5000u /* of one that is taken away: a toolstack waits ten seconds */
+#define RETRY_MS       50u
+#define RETRY_MIN_MS   2u /* at first: what a dead worker had under way takes a moment, its guest waits */
+#define LOST_PATIENCE  10000u
+#define RESUME_MS      500u /* between two tries to serve a guest again whose worker died */
 
 static void connect_rings(struct device *d);
 
@@ -50,6 +53,7 @@ static void open_again(struct loop *l, void *arg)
 	struct device *d = arg;
 
 	d->retry = NULL;
+	d->retry_ms = MIN(2 * d->retry_ms, RETRY_MS);
 	d->opening = OPEN_NONE;
 	device_open(d, 0);
 }
@@ -64,7 +68,7 @@ static void open_busy(struct device *d, struct open_job *j)
 		fault_set(&j->fault, FAULT_BUSY, -EBUSY, "it is attached already, as %s", o->name);
 		fault_next(&j->fault, "detach it there, or attach it read-only in both places");
 	} else if (now_ns() < d->retry_until_ns &&
-		   loop_add_timer(d->c->loop, RETRY_MS, open_again, d, &d->retry) == 0) {
+		   loop_add_timer(d->c->loop, d->retry_ms, open_again, d, &d->retry) == 0) {
 		d->opening = OPEN_RETRY;
 		return;
 	}
@@ -93,6 +97,25 @@ static void open_reply(void *arg, int err, const struct wire_msg *m)
 	device_opened(d, 0, NULL);
 }
 
+/* What the next control plane is to know of it. */
+static void tag(struct device *d)
+{
+	struct {
+		struct wire_tag t;
+		uint8_t body[WIRE_TAG_MAX];
+	} m = { .t = { .id = { d->identity[0], d->identity[1] }, .era = d->c->era } };
+	int fds[WIRE_MAX_FDS];
+	struct worker_ask q = {
+		.type = WIRE_TAG, .handle = d->handle, .body = &m, .fds = fds, .deadline_ms = OPEN_MS, .arg = d
+	};
+
+	memcpy(m.t.uuid, d->uuid, sizeof(m.t.uuid));
+	m.t.bytes = d->c->class->keep(d->spec, m.body, fds, &q.nr_fds);
+	q.bytes = (uint32_t)sizeof(m.t) + m.t.bytes;
+	if (worker_ask(d->worker, &q) < 0)
+		log_error("%s: a daemon after this one would not find it with its worker", d->name);
+}
+
 static int open_tell_worker(struct device *d, const struct open_job *j)
 {
 	struct worker_ask q = {
@@ -108,6 +131,7 @@ static int open_tell_worker(struct device *d, const struct open_job *j)
 	};
 	int err;
 
+	_Static_assert(sizeof(d->uuid) == WIRE_UUID_MAX, "a device's uuid fits its tag");
 	if (!d->worker) {
 		err = worker_get(d->c, d->domid, &d->worker);
 		if (err < 0)
@@ -115,7 +139,10 @@ static int open_tell_worker(struct device *d, const struct open_job *j)
 	}
 	d->handle = q.handle = ++d->c->next_handle;
 	d->opening = OPEN_WORKER;
-	return worker_ask(d->worker, &q);
+	err = worker_ask(d->worker, &q);
+	if (err == 0)
+		tag(d);
+	return err;
 }
 
 static void open_job_done(struct job *job, bool cancelled)
@@ -170,6 +197,8 @@ static int job_new(struct device *d, void (*run)(struct job *), void (*done)(str
 	j->vdev = d->vdev;
 	j->job.run = run;
 	j->job.done = done;
+	j->again = d->adopted || d->resume;
+	j->unanswered = j->again && record_unanswered(d);
 	err = j->class->open_new(d->spec, d->name, j);
 	if (err < 0) {
 		free(j);
@@ -186,6 +215,8 @@ void device_open(struct device *d, uint32_t patience_ms)
 
 	if (patience_ms)
 		d->retry_until_ns = now_ns() + patience_ms * 1000000ull;
+	if (patience_ms || d->retry_ms == 0)
+		d->retry_ms = RETRY_MIN_MS;
 	if (d->opening == OPEN_DONE) {
 		device_opened(d, 0, NULL);
 		return;
@@ -236,7 +267,7 @@ void device_refused(struct device *d, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(d->broken, sizeof(d->broken), fmt, ap);
 	va_end(ap);
-	log_guest(&d->limit, LOG_LVL_WARN, "%s: cannot connect: %s", d->name, d->broken);
+	log_guest(&d->guest->log, LOG_LVL_WARN, "%s: cannot connect: %s", d->name, d->broken);
 	free_ports(d);
 	device_post(d, BACK_EV_REFUSED);
 }
@@ -302,9 +333,62 @@ static int bind_ports(struct device *d, const struct front_params *p, struct wir
 			}
 			wc->queue[i].port[k] = (uint32_t)port;
 		}
+		/* A worker that was taken over shall bind no other guest's port with it. */
+		err = evtchn_restrict(d->ports[i], d->domid);
+		if (err == -ENOTTY) {
+			log_debug("%s: this kernel restricts no event channel handle", d->name);
+		} else if (err < 0) {
+			snprintf(d->broken, sizeof(d->broken), "cannot restrict an event channel handle: %s",
+				 strerror(-err));
+			return err;
+		}
 		fds[i] = evtchn_fd(d->ports[i]);
 	}
 	return 0;
+}
+
+static void resume_again(struct loop *l, void *arg)
+{
+	struct device *d = arg;
+
+	d->retry = NULL;
+	device_connect(d);
+}
+
+/*
+ * Its guest waits, and would take an error for the truth: so it is tried again, for ever, but when the rings or the
+ * journal cannot be what they were, which no time heals.
+ */
+static void resume_later(struct device *d, int err, const char *why)
+{
+	if (err == -EBADMSG || err == -EPROTO) {
+		device_refused(d, "it cannot be served again: %s", why);
+		return;
+	}
+	snprintf(d->broken, sizeof(d->broken), "it is not served again yet: %.200s", why);
+	log_guest(&d->guest->log, LOG_LVL_WARN, "%s: %s; trying again", d->name, d->broken);
+	free_ports(d);
+	d->has_rings = false;
+	loop_del_timer(d->retry);
+	if (loop_add_timer(d->c->loop, RESUME_MS, resume_again, d, &d->retry) < 0) {
+		d->retry = NULL;
+		device_refused(d, "out of memory");
+	}
+}
+
+/* A connect that did not come about. */
+__printf(3, 4) static void connect_failed(struct device *d, int err, const char *fmt, ...)
+{
+	char why[REASON_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(why, sizeof(why), fmt, ap);
+	va_end(ap);
+	if (d->resume)
+		resume_later(d, err, why);
+	else
+		device_refused(d, "%s", why);
 }
 
 static void connect_reply(void *arg, int err, const struct wire_msg *m)
@@ -315,13 +399,27 @@ static void connect_reply(void *arg, int err, const struct wire_msg *m)
 	if (err == -EPIPE)
 		return;
 	if (err < 0) {
-		device_refused(d, "the worker could not use the front end's rings: %s", strerror(-err));
+		d->has_rings = false;
+		connect_failed(d, err, "the worker could not use the front end's rings: %s",
+			       err == -ENOSPC ? "they are more pages than a guest may have mapped (--max-grants)"
+					      : strerror(-err));
 		return;
 	}
+	d->resume = false;
+	d->resumed_ns = now_ns();
+	if (d->unserved_ns)
+		log_info("%s: served again after %llu ms", d->name,
+			 (unsigned long long)((d->resumed_ns - d->unserved_ns) / 1000000u));
+	d->unserved_ns = 0;
 	if (d->broken[0]) {
 		d->broken[0] = '\0';
 		if (layout_error(d, "") < 0)
 			log_debug("%s: its error node stays", d->name);
+	}
+	if (d->redrain) {
+		d->redrain = false;
+		device_disconnect(d);
+		return;
 	}
 	device_event(d, BACK_EV_CONNECTED);
 }
@@ -338,8 +436,22 @@ static void settings_reply(void *arg, int err, const struct wire_msg *m)
 {
 	struct device *d = arg;
 
+	d->settings_asked = false;
 	if (err < 0 && err != -EPIPE)
 		log_error("%s: its worker did not take its settings: %s", d->name, strerror(-err));
+	if (d->settings_again) {
+		d->settings_again = false;
+		d->settings_due = true;
+		guest_look(d);
+	}
+}
+
+void device_settings_changed(struct device *d)
+{
+	if (d->settings_asked)
+		d->settings_again = true;
+	else
+		device_settings(d);
 }
 
 void device_settings(struct device *d)
@@ -357,7 +469,8 @@ void device_settings(struct device *d)
 	if (!d->c->class->settings || d->opening != OPEN_DONE)
 		return; /* it is told before the next connect */
 	q.bytes = d->c->class->settings_body(d->spec, &gb, &gf, body);
-	if (worker_ask(d->worker, &q) < 0)
+	d->settings_asked = worker_ask(d->worker, &q) == 0;
+	if (!d->settings_asked)
 		log_error("%s: cannot tell its worker its settings", d->name);
 }
 
@@ -384,10 +497,43 @@ static void connect_again(struct loop *l, void *arg)
 	connect_rings(d);
 }
 
+/* What the front end says its rings are, and the journal for them: the journal's fd. */
+static int rings_afresh(struct device *d)
+{
+	struct front_read r = { .d = d, .params = d->params };
+	struct fault f = { .code = FAULT_FAILED };
+	int err = store_transact(d->c->store, read_front_tx, &r);
+
+	if (err == -EAGAIN)
+		device_refused(d, "the front end keeps changing its nodes");
+	else if (err < 0)
+		device_refused(d, "cannot read the front end's nodes: %s", strerror(-err));
+	else if (r.err < 0)
+		device_refused(d, "%s", r.why);
+	err = err < 0 ? err : r.err;
+	if (err < 0)
+		return err;
+	err = record_create(d, &f);
+	if (err < 0)
+		device_refused(d, "%s", f.why);
+	return err;
+}
+
+/* The same of a connection whose worker died: as they were then, whatever xenstore says now. */
+static int rings_again(struct device *d)
+{
+	int fd = record_open(d, d->params);
+
+	if (fd == -ENOENT || fd == -EBADMSG)
+		device_refused(d, "it cannot be served again: its journal is %s", fd == -ENOENT ? "gone" : "damaged");
+	else if (fd < 0)
+		resume_later(d, fd, strerror(-fd));
+	return fd;
+}
+
 static void connect_rings(struct device *d)
 {
-	struct front_read r = { .d = d };
-	int fds[WIRE_MAX_QUEUES], err;
+	int fds[WIRE_MAX_QUEUES + 1], err, journal;
 	struct worker_ask q = {
 		.type = WIRE_CONNECT,
 		.handle = d->handle,
@@ -403,41 +549,89 @@ static void connect_rings(struct device *d)
 		d->params = malloc(sizeof(*d->params));
 	if (!d->params)
 		return device_refused(d, "out of memory");
-	r.params = d->params;
-	err = store_transact(d->c->store, read_front_tx, &r);
-	if (err == -EAGAIN)
-		return device_refused(d, "the front end keeps changing its nodes");
-	if (err < 0)
-		return device_refused(d, "cannot read the front end's nodes: %s", strerror(-err));
-	if (r.err < 0)
-		return device_refused(d, "%s", r.why);
+	journal = d->resume ? rings_again(d) : rings_afresh(d);
+	if (journal < 0)
+		return;
 	err = bind_ports(d, d->params, &d->params->wire, fds);
 	if (err < 0) {
+		char why[REASON_MAX];
+
+		close(journal);
 		free_ports(d);
 		/* A worker that drains for a daemon that died has it still. */
 		if (now_ns() < d->retry_until_ns &&
 		    loop_add_timer(d->c->loop, RETRY_MS, connect_again, d, &d->retry) == 0)
 			return;
-		memcpy(r.why, d->broken, sizeof(r.why));
-		return device_refused(d, "%s", r.why);
+		memcpy(why, d->broken, sizeof(why));
+		return connect_failed(d, err, "%s", why);
 	}
+	d->params->wire.resume = !d->resume                    ? WIRE_RESUME_NOT
+				 : worker_own_fault(d->worker) ? WIRE_RESUME_BLAME
+							       : WIRE_RESUME;
 	q.body = &d->params->wire;
-	q.nr_fds = d->params->wire.nr_queues;
+	q.nr_fds = d->params->wire.nr_queues + 1;
+	fds[q.nr_fds - 1] = journal;
 	device_settings(d); /* the worker takes them in order */
 	d->has_rings = true;
 	err = worker_ask(d->worker, &q);
+	close(journal);
 	if (err < 0) {
 		d->has_rings = false;
-		device_refused(d, "cannot ask the worker: %s", strerror(-err));
+		connect_failed(d, err, "cannot ask the worker: %s", strerror(-err));
 	}
 }
 
 void device_connect(struct device *d)
 {
 	d->connect_after = true;
-	if (!d->adopted)
+	if (d->resume && !d->unserved_ns)
+		d->unserved_ns = now_ns();
+	if (!d->adopted && !d->resume)
 		d->retry_until_ns = 0;
 	device_open(d, d->adopted || d->opening == OPEN_DONE ? 0 : LOST_PATIENCE);
+}
+
+void device_taken_rings(struct device *d)
+{
+	int fd = -ENOMEM;
+
+	d->params = malloc(sizeof(*d->params));
+	if (d->params)
+		fd = record_open(d, d->params);
+	if (fd >= 0) {
+		close(fd);
+		return;
+	}
+	log_error("%s: its journal cannot be read (%s): it is served while its worker lives", d->name, strerror(-fd));
+	free(d->params);
+	d->params = NULL;
+}
+
+static void reconnect(void *arg, int err, const struct wire_msg *m)
+{
+	struct device *d = arg;
+
+	if (err == -EPIPE)
+		return;
+	d->has_rings = false;
+	d->resume = true;
+	device_connect(d);
+}
+
+void device_reconnect(struct device *d)
+{
+	const struct wire_disconnect how = { 0 };
+	struct worker_ask q = { .type = WIRE_DISCONNECT,
+				.handle = d->handle,
+				.body = &how,
+				.bytes = sizeof(how),
+				.deadline_ms = DRAIN_MS,
+				.kill = true,
+				.fn = reconnect,
+				.arg = d };
+
+	if (worker_ask(d->worker, &q) < 0)
+		log_error("%s: out of memory: it is not connected again", d->name);
 }
 
 /* Called when device_open() has ended. */
@@ -446,7 +640,7 @@ static void opened_live(struct device *d, int err, const struct fault *f)
 	if (err < 0) {
 		if (d->connect_after) {
 			d->connect_after = false;
-			device_refused(d, "%s", f->why);
+			connect_failed(d, err == -EBADMSG || err == -EPROTO ? -EIO : err, "%s", f->why);
 		} else {
 			snprintf(d->broken, sizeof(d->broken), "%.*s", (int)sizeof(d->broken) - 1, f->why);
 			log_error("%s: %s", d->name, d->broken);
@@ -455,7 +649,7 @@ static void opened_live(struct device *d, int err, const struct fault *f)
 	}
 	if (d->connect_after) {
 		d->connect_after = false;
-		if (!d->adopted)
+		if (!d->adopted && !d->resume)
 			d->retry_until_ns = 0;
 		connect_rings(d);
 	}
@@ -469,6 +663,17 @@ void device_opened(struct device *d, int err, const struct fault *f)
 		opened_live(d, err, f);
 }
 
+/* Nobody will serve this connection any more. */
+static void rings_over(struct device *d)
+{
+	d->has_rings = d->draining = d->redrain = false;
+	d->resume = false;
+	d->unserved_ns = 0;
+	free(d->params);
+	d->params = NULL;
+	record_remove(d);
+}
+
 static void disconnect_reply(void *arg, int err, const struct wire_msg *m)
 {
 	struct device *d = arg;
@@ -477,9 +682,7 @@ static void disconnect_reply(void *arg, int err, const struct wire_msg *m)
 		return;
 	if (err < 0)
 		log_error("%s: the worker could not let go of the rings: %s", d->name, strerror(-err));
-	d->has_rings = d->draining = false;
-	free(d->params);
-	d->params = NULL;
+	rings_over(d);
 	device_event(d, BACK_EV_DRAINED);
 }
 
@@ -495,14 +698,14 @@ void device_disconnect(struct device *d)
 				.handle = d->handle,
 				.body = &how,
 				.bytes = sizeof(how),
-				.deadline_ms = DRAIN_MS,
+				.deadline_ms = d->forced ? FORCE_DRAIN_MS : DRAIN_MS,
 				.kill = true,
 				.fn = disconnect_reply,
 				.arg = d };
 	int err;
 
 	d->connect_after = d->adopted = false;
-	if (d->opening == OPEN_DONE) { /* a retried bind */
+	if (d->opening == OPEN_DONE || d->resume) { /* a retried bind, or another try */
 		loop_del_timer(d->retry);
 		d->retry = NULL;
 	}
@@ -510,23 +713,42 @@ void device_disconnect(struct device *d)
 		return; /* its answer counts for this one too */
 	if (d->has_rings) {
 		worker_forget(d->worker, d, WIRE_CONNECT);
+		worker_forget(d->worker, d, WIRE_DISCONNECT); /* device_reconnect()'s */
 		free_ports(d);
 		d->draining = true;
+		d->drain_finish = how.finish;
 		err = worker_ask(d->worker, &q);
 		if (err == 0)
 			return;
 		d->draining = false;
 		log_error("%s: cannot tell the worker to let go: %s", d->name, strerror(-err));
 	}
-	free(d->params);
-	d->params = NULL;
+	rings_over(d);
 	device_post(d, BACK_EV_DRAINED);
+}
+
+void device_disconnect_now(struct device *d)
+{
+	d->forced = true;
+	if (d->draining)
+		worker_hurry(d->worker, d, WIRE_DISCONNECT, FORCE_DRAIN_MS);
 }
 
 /* ---------------------------------------------------- unasked from worker */
 
+/* It served the rings, or was about to: its successor goes on from the journal, and the guest notices a pause. */
+static void resume(struct device *d)
+{
+	d->resume = true;
+	d->adopted = true; /* the state node is not touched */
+	d->retry_ms = RETRY_MIN_MS;
+	d->retry_until_ns = now_ns() + LOST_PATIENCE * 1000000ull;
+	device_connect(d);
+}
+
 void device_worker_lost(struct device *d, const char *how)
 {
+	bool had_rings = d->has_rings || d->resume, drained = d->draining;
 	struct fault f = { .code = FAULT_FAILED };
 
 	if (d->opening != OPEN_DONE && d->opening != OPEN_WORKER)
@@ -534,37 +756,57 @@ void device_worker_lost(struct device *d, const char *how)
 	d->opening = OPEN_NONE;
 	d->has_rings = d->draining = false;
 	free_ports(d);
-	free(d->params);
-	d->params = NULL;
 	fault_set(&f, FAULT_FAILED, -EPIPE, "its worker process %s", how);
 	device_waits_done(d, WAIT_RESIZE, &f);
-	switch (d->phase) {
-	case DEVICE_ATTACHING:
+	if (d->phase == DEVICE_ATTACHING) {
 		device_opened(d, -EPIPE, &f);
-		break;
-	case DEVICE_LIVE:
-		if (d->c->class->resumes && d->state == BACK_CONNECTED && worker_crashes(d->worker) < MAX_RESUMES) {
-			/* As after a restart of ours: the guest is to notice a pause, no more. */
+	} else if (d->phase == DEVICE_LIVE && had_rings && drained && d->drain_finish && !d->forced) {
+		/* Its guest may wait for the answers: they are given, then the rings are let go of. */
+		d->redrain = true;
+		resume(d);
+	} else if (d->phase == DEVICE_LIVE && had_rings && !drained) {
+		if (d->state == BACK_CONNECTED)
 			d->state = BACK_CONNECTING;
-			d->adopted = true;
-			d->retry_until_ns = now_ns() + LOST_PATIENCE * 1000000ull;
-			device_connect(d);
-			break;
-		}
+		resume(d);
+	} else if (d->phase == DEVICE_LIVE) {
 		snprintf(d->broken, sizeof(d->broken), "%.*s", (int)sizeof(d->broken) - 1, f.why);
+		rings_over(d);
 		device_event(d, BACK_EV_LOST);
-		break;
-	case DEVICE_LEAVING: /* device_leave()'s question is answered */
-	case DEVICE_LINGERING:
-		break;
 	}
+}
+
+void device_hand_over(struct device *d, struct worker *to, uint64_t since)
+{
+	struct worker *from = d->worker;
+	uint32_t domid = worker_domid(to);
+	bool open = d->opening == OPEN_DONE;
+
+	if (worker_get(d->c, domid, &d->worker) < 0)
+		return; /* it is found to be dead, and replaced in its time */
+	worker_put(from);
+	if (!open)
+		return;
+	d->handed_ns = since;
+	device_worker_lost(d, "is replaced");
+	if (d->resume || d->phase != DEVICE_LIVE)
+		return;
+	/* No guest uses it at the moment: hold the image all the same. */
+	d->broken[0] = '\0';
+	device_open(d, LOST_PATIENCE);
+}
+
+void device_broken(struct device *d, const char *why, size_t bytes)
+{
+	size_t len = MIN(strnlen(why, bytes), sizeof(d->broken) - 1);
+
+	for (size_t i = 0; i < len; i++)
+		d->broken[i] = (char)(why[i] >= 0x20 && why[i] < 0x7f ? why[i] : '?');
+	d->broken[len] = '\0';
 }
 
 void device_wire_event(struct control *c, struct worker *w, const struct wire_msg *m)
 {
 	struct device *d;
-	char text[REASON_MAX];
-	size_t len;
 
 	list_for_each (d, &c->devices, link)
 		if (d->worker == w && d->handle == m->hdr.handle && d->opening == OPEN_DONE)
@@ -573,14 +815,10 @@ void device_wire_event(struct control *c, struct worker *w, const struct wire_ms
 		return;
 	switch (m->hdr.type) {
 	case WIRE_EV_BROKEN:
-		len = MIN((size_t)m->hdr.bytes, sizeof(text) - 1);
-		for (size_t i = 0; i < len; i++)
-			text[i] = m->body[i] >= 0x20 && m->body[i] < 0x7f ? (char)m->body[i] : '?';
-		text[len] = '\0';
-		snprintf(d->broken, sizeof(d->broken), "%s", text);
-		log_guest(&d->limit, LOG_LVL_WARN, "%s: the front end broke the protocol, its rings are halted: %s",
-			  d->name, text);
-		if (layout_error(d, text) < 0)
+		device_broken(d, (const char *)m->body, m->hdr.bytes);
+		log_guest(&d->guest->log, LOG_LVL_WARN,
+			  "%s: the front end broke the protocol, its rings are halted: %s", d->name, d->broken);
+		if (layout_error(d, d->broken) < 0)
 			log_debug("%s: its error node could not be written", d->name);
 		break;
 	case WIRE_EV_RESIZED:

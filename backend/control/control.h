@@ -6,6 +6,7 @@
  *   discover.c  xenstore, domains coming and going       -> instance.c
  *   instance.c  one device: events -> common/xenbus's table -> layout.c (nodes), connect.c (rings),
  *               supervise.c (worker)
+ *   guest.c     one guest: what all of its devices together may cost us
  *
  * One thread, but for jobs (job.h).  Nothing here waits: a step that takes time is started and its answer comes as
  * an event.  Functions named TYPE_VERB belong to the file that defines TYPE below.
@@ -18,6 +19,7 @@
 #include "backend/control/ctl.h"
 #include "backend/control/domain.h"
 #include "backend/control/fault.h"
+#include "backend/control/guest.h"
 #include "backend/control/job.h"
 #include "backend/control/wire.h"
 #include "common/base/list.h"
@@ -41,19 +43,31 @@ struct control {
 	struct store *store, *watches;
 	struct loop_fd *store_watch;
 	bool store_lost;
+	struct loop_timer *store_retry; /* while it is lost */
+	struct loop_timer *watchdog;    /* systemd's; NULL without */
+	uint64_t watchdog_ms;
 	struct domains *domains;
 	struct jobs *jobs;
 	struct ctl *ctl;
 	struct list devices, workers;
+	struct list guests; /* that have devices (guest.c) */
+	struct list turns;  /* of these, who has devices to be looked at, in this order */
+	bool turning;
 	struct list holds;  /* domains that wait for their disks (kept.c) */
 	struct list posted; /* devices with events put off to the end of the turn */
 	bool posting;
-	uint32_t back_domid; /* ours */
-	uint32_t linger_s;   /* how long a toolstack gets to remove the nodes of a closed device */
+	uint32_t back_domid;       /* ours */
+	uint32_t worker_uid_base;  /* + domid: the user of a guest's workers; 0: they keep ours */
+	struct wire_limits limits; /* of a guest */
+	uint32_t max_grants_all;   /* of all workers together */
+	uint32_t linger_s;         /* how long a toolstack gets to remove the nodes of a closed device */
 	uint32_t next_handle;
 	uint64_t started_ns;
 	char instance[64]; /* boot id and pid: synth/daemon */
 	bool stopping;
+	bool leaving; /* without having stopped them: workers serve on */
+	uint32_t era; /* upgrades there were (wire_tag) */
+	struct upgrade *upgrade;
 	struct ctl_req *stop_req; /* who asked, if a client did */
 	struct loop_timer *stop_timer;
 };
@@ -88,9 +102,13 @@ struct worker_ask {
 };
 int worker_ask(struct worker *w, const struct worker_ask *q) __must_check;
 void worker_forget(struct worker *w, const void *arg, uint16_t type); /* type 0: all; w NULL ok */
-pid_t worker_pid(const struct worker *w);                             /* 0: none at the moment */
+/* Who asked this is in a hurry: answered (or killed) in @ms at most. */
+void worker_hurry(struct worker *w, const void *arg, uint16_t type, uint32_t ms);
+pid_t worker_pid(const struct worker *w); /* 0: none at the moment */
 uint32_t worker_domid(const struct worker *w);
-uint32_t worker_crashes(const struct worker *w);
+uint32_t worker_crashes(const struct worker *w); /* early deaths in a row */
+uint32_t worker_deaths(const struct worker *w);  /* in all, of the processes of this domain's worker */
+bool worker_own_fault(const struct worker *w);   /* the last one to die was not killed by somebody else */
 /* 0, or milliseconds until the next start is tried. */
 uint64_t worker_backoff(const struct worker *w);
 void workers_reap(struct control *c); /* SIGCHLD */
@@ -101,7 +119,28 @@ void workers_free(struct control *c);
 /* The one after @w (NULL: the first), or NULL. */
 const struct worker *worker_next(const struct control *c, const struct worker *w);
 const char *worker_state_name(const struct worker *w);
-uint64_t worker_up_ns(const struct worker *w); /* since its process was started; 0: none */
+uint64_t worker_up_ns(const struct worker *w); /* since its process was started, or found; 0: none */
+
+/* find.c: workers of a daemon that died, and the devices they serve */
+struct found_device {
+	struct list link;
+	struct worker *w;
+	uint32_t handle;
+	struct wire_device told;
+	const uint8_t *tag, *info; /* told.tag.bytes, told.info_bytes */
+	int fds[WIRE_MAX_FDS];     /* of the tag; ours */
+	uint32_t nr_fds;
+	uint8_t body[];
+};
+/* At start: reach them all and hear what they have.  Waits, at most FIND_MS. */
+void workers_find(struct control *c);
+/* The one that serves this device, or NULL.  To be freed, its worker is a reference of the caller's. */
+struct found_device *worker_claim(struct control *c, uint32_t domid, const char *uuid);
+void found_device_free(struct found_device *f); /* NULL ok */
+/* Devices that nobody claimed are closed, workers without any quit. */
+void workers_unclaimed(struct control *c);
+void worker_drop(struct found_device *f); /* close this one; takes @f and its reference */
+void found_free(struct worker *w);
 
 /* ---------------------------------------------------------------- devices */
 
@@ -153,11 +192,11 @@ struct device {
 	struct list posted;     /* control.posted */
 	uint32_t posted_events; /* bits: 1 << enum back_event, DEVICE_POST_* */
 	struct store_watch *front_watch, *online_watch, *setting_watch[CLASS_MAX_SETTINGS];
-	bool settings_due;          /* one of them fired */
-	struct loop_timer *recheck; /* rate limit: look again later */
-	uint64_t steps_ns, steps;   /* token bucket: time of last refill, tokens */
-	uint64_t throttled;
-	struct log_limit limit;
+	bool settings_due;                   /* one of them fired */
+	bool settings_asked, settings_again; /* the worker was told and has not answered; they changed since */
+	struct guest *guest;                 /* whose account it is on */
+	struct list due;                     /* guest.due: it is to be looked at */
+	uint64_t looks, throttled;           /* made; put off since the guest had had its share */
 
 	/* the worker */
 	struct worker *worker;
@@ -167,10 +206,17 @@ struct device {
 	struct open_job *job;
 	struct loop_timer *retry; /* of a locked image, or a busy port */
 	uint64_t retry_until_ns;
+	uint32_t retry_ms;    /* until the next try */
 	uint64_t identity[2]; /* of the image */
 	bool has_rings;       /* the worker was told to connect and not yet to disconnect */
-	bool draining;
-	struct front_params *params; /* while connected */
+	bool draining, drain_finish;
+	bool forced;                    /* taken away: its worker gets FORCE_DRAIN_MS to let go of it */
+	bool was_draining;              /* when it was found */
+	uint64_t handed_ns, resumed_ns; /* upgrade.c: given to another worker, taken up by it */
+	uint64_t unserved_ns;           /* since when nobody serves its rings, though they are to be served; 0 */
+	bool resume;                    /* the next connect goes on from the journal */
+	bool redrain;                   /* and then drains, as the worker that died was about to */
+	struct front_params *params;    /* while connected */
 	struct evtchn *ports[WIRE_MAX_QUEUES];
 	struct open_job *resize;
 
@@ -206,6 +252,8 @@ struct attach {
 int device_attach(struct control *c, const struct attach *a, void *spec, struct fault *f) __must_check;
 /* One found in xenstore: *d is filled in but for its machinery.  Takes @d. */
 int device_adopt(struct device *d, uint32_t back_state, bool online) __must_check;
+/* A worker serves it already, and goes on: before device_adopt().  Takes @f; false: it does not, after all. */
+bool device_take(struct device *d, struct found_device *f);
 struct device *device_new(struct control *c, uint32_t domid, uint32_t vdev, bool user_frontend) __must_check;
 void device_free(struct device *d); /* leaves xenstore alone */
 struct device *device_find(struct control *c, uint32_t domid, uint32_t vdev);
@@ -216,9 +264,10 @@ void device_event(struct device *d, enum back_event ev);
 void device_post(struct device *d, enum back_event ev);
 /* Take it away: a front end that is connected is told first, and given a moment. */
 void device_force(struct device *d);
-void device_look(struct device *d); /* at the front end's state, within the rate limit */
+void device_look_now(struct device *d); /* at the front end's state, in its guest's turn: guest_look() */
 int device_wait_for(struct device *d, enum wait_kind kind, uint32_t seconds, struct ctl_req *req) __must_check;
 void device_waits_done(struct device *d, enum wait_kind kind, const struct fault *f); /* NULL: success */
+uint64_t device_watch_events(const struct device *d);
 /* Something may have happened to the domain, which is still there. */
 void device_domain_changed(struct device *d);
 /* The domain is no more, or dying. */
@@ -230,16 +279,24 @@ int device_resized(struct device *d, const void *body, size_t bytes);
 void device_attach_opened(struct device *d, int err, const struct fault *f); /* instance.c */
 void device_open(struct device *d, uint32_t patience_ms);                    /* ends in device_opened() */
 void device_opened(struct device *d, int err, const struct fault *f);
-void device_settings(struct device *d);   /* tell the worker what the class's settings are now */
-void device_connect(struct device *d);    /* answers CONNECTED or REFUSED */
-void device_disconnect(struct device *d); /* answers DRAINED */
+void device_settings(struct device *d); /* tell the worker what the class's settings are now */
+/* The same when a guest may have changed them: one question at a time, whatever the worker does. */
+void device_settings_changed(struct device *d);
+void device_connect(struct device *d);        /* answers CONNECTED or REFUSED */
+void device_disconnect(struct device *d);     /* answers DRAINED */
+void device_disconnect_now(struct device *d); /* by force: a drain that is under way, or comes, is cut short */
 void device_open_cancel(struct device *d);
+void device_taken_rings(struct device *d); /* found connected: know what its front end had asked for */
+void device_reconnect(struct device *d);   /* found draining: connect again when that is over */
+/* Its worker has quit in favour of @to, at @since or later. */
+void device_hand_over(struct device *d, struct worker *to, uint64_t since);
 void device_worker_lost(struct device *d, const char *how);
 int device_resize_image(struct device *d, uint64_t size,
 			struct fault *f) __must_check; /* ends in a WAIT_RESIZE answer */
 int device_trace(struct device *d, const struct wire_trace *t, int fd, worker_reply_fn *fn, void *arg) __must_check;
 /* Asks the worker to look again. */
 int device_resize_look(struct device *d, struct fault *f) __must_check;
+void device_broken(struct device *d, const char *why, size_t bytes); /* the worker's words, which may be the guest's */
 void device_wire_event(struct control *c, struct worker *w, const struct wire_msg *m);
 void device_refused(struct device *d, const char *fmt, ...) __printf(2, 3);
 
@@ -282,5 +339,6 @@ void cmd_run(struct ctl_req *req, struct json_object *args, void *arg);
 
 /* main.c */
 void control_stop(struct control *c, struct ctl_req *req);
+void control_notify(const char *state); /* the service manager, if there is one */
 
 #endif

@@ -3,8 +3,9 @@
  * discover.c - what is in xenstore already, and domains that come and go.
  *
  * At start each back end directory that says it is ours (synth/uuid, synth/class) becomes a device again, in the
- * state it was left in: the daemon before us has gone, its workers drain and exit by themselves, the guests noticed
- * nothing.  Directories of domains that are gone are removed.
+ * state it was left in: the daemon before us has gone, and the guests noticed nothing.  Its workers serve on and are found
+ * (find.c); a device whose worker has gone too gets another.  Directories of domains that are gone are removed, and
+ * what workers have that is not in xenstore is closed.
  *
  * @releaseDomain tells neither which domain nor why, and fires for a shutdown too; @introduceDomain may mean a new
  * domain with an old number.  So each tells us only to look at every domain we serve again: is it alive, and still
@@ -12,7 +13,7 @@
  */
 #include <errno.h>
 #include <stdio.h>
-#include "backend/control/control.h"
+#include "backend/control/record.h"
 #include "common/span/span.h"
 
 #define DISCOVER_MAX_DEVICES 65536u
@@ -57,9 +58,11 @@ static void found(struct control *c, uint32_t domid, uint32_t vdev)
 	struct dir_reader r = { .store = c->store };
 	struct node_getter g = { .get = dir_read, .arg = &r };
 	uint32_t state = XenbusStateUnknown, online = 1;
-	struct fault f = { .code = FAULT_FAILED };
+	struct fault fault = { .code = FAULT_FAILED };
+	struct found_device *f;
 	char name[64];
 	struct path p;
+	bool served;
 	int err;
 
 	if (!d) {
@@ -75,16 +78,16 @@ static void found(struct control *c, uint32_t domid, uint32_t vdev)
 	if (err == 0 || (err == 1 && !layout_points_here(c->store, NULL, &d->front, d))) {
 		/* the number may be another domain's by now */
 		log_info("%s: its domain or front end is gone: removing its nodes", d->name);
-		if (c->class->gone && c->class->spec_load(&g, &c->opt, &d->spec, &f) == 0)
+		if (c->class->gone && c->class->spec_load(&g, &c->opt, &d->spec, &fault) == 0)
 			c->class->gone(d->spec);
 		if (layout_remove(d, err == 0) < 0)
 			log_error("%s: its nodes stay", d->name);
 		goto drop;
 	}
-	err = err < 0 ? fault_set(&f, FAULT_FAILED, err, "cannot look at its domain: %s", strerror(-err))
-		      : c->class->spec_load(&g, &c->opt, &d->spec, &f);
+	err = err < 0 ? fault_set(&fault, FAULT_FAILED, err, "cannot look at its domain: %s", strerror(-err))
+		      : c->class->spec_load(&g, &c->opt, &d->spec, &fault);
 	if (err < 0) {
-		log_error("%s: found, but cannot be served: %s", d->name, f.why);
+		log_error("%s: found, but cannot be served: %s", d->name, fault.why);
 		goto drop;
 	}
 	if (store_read_u32(c->store, NULL, path_join(&p, d->back.s, "state"), XenbusStateReconfigured, &state) < 0)
@@ -92,7 +95,10 @@ static void found(struct control *c, uint32_t domid, uint32_t vdev)
 	if (store_read_u32(c->store, NULL, path_join(&p, d->back.s, "online"), 1, &online) < 0)
 		online = 0;
 	claim(d);
-	log_info("%s: found again, state %s", d->name, xenbus_state_name(state));
+	f = worker_claim(c, domid, d->uuid);
+	served = f && device_take(d, f);
+	log_info("%s: found again, state %s, %s", d->name, xenbus_state_name(state),
+		 served ? "with its worker" : "without a worker");
 	err = device_adopt(d, state, online == 1);
 	if (err == 0)
 		return;
@@ -159,7 +165,10 @@ int discover_start(struct control *c)
 		err = store_watch(c->watches, "@introduceDomain", domain_came, c, NULL);
 	if (err < 0)
 		return err;
+	workers_find(c);
 	scan(c);
+	workers_unclaimed(c);
+	record_sweep(c);
 	kept_look(c);
 	return 0;
 }

@@ -11,8 +11,6 @@
 #include "common/xen/paths.h"
 #include "common/xen/store.h"
 
-#define DOMID_LAST 0x7fefu /* DOMID_FIRST_RESERVED - 1 */
-
 struct domains {
 	struct store *store;
 	xc_interface *xc; /* NULL: without */

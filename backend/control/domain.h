@@ -8,6 +8,8 @@
 
 #include "common/base/base.h"
 
+#define DOMID_LAST 0x7fefu /* DOMID_FIRST_RESERVED - 1 */
+
 struct domains;
 struct store;
 

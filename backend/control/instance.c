@@ -7,8 +7,8 @@
  *   LEAVING    6 is written; the worker is told to forget it
  *   LINGERING  6 is written; the toolstack that asked removes the nodes (xl reads some of them first), or we do, later
  *
- * Events from xenstore say only that something changed: what is there now is read then, at a limited rate a device,
- * so that a guest that writes its state in a circle costs a bounded amount of work and no memory.
+ * Events from xenstore say only that something changed: what is there now is read then, in the guest's turn and at a limited
+ * rate (guest.h), so that a guest that writes its state in a circle costs a bounded amount of work and no memory.
  *
  * An event may arise while another is being carried out (nothing to disconnect: drained at once).  Those are
  * posted and handled at the end of the loop's turn.  A device is freed only there, or from the loop's top.
@@ -18,11 +18,8 @@
 #include <stdio.h>
 #include <sys/random.h>
 #include <unistd.h>
-#include "backend/control/control.h"
+#include "backend/control/record.h"
 
-#define LOOKS_PER_SEC           50u
-#define LOOKS_BURST             100u
-#define LOOK_LATER_MS           100u
 #define CLOSE_MS                5000u
 #define FORCE_ASK_MS            2000u
 #define ATTACH_LOCK_PATIENCE_MS 1000u
@@ -74,8 +71,13 @@ struct device *device_new(struct control *c, uint32_t domid, uint32_t vdev, bool
 	d->vdev = vdev;
 	d->user_frontend = user_frontend;
 	d->state = BACK_INITWAIT;
-	d->steps = LOOKS_BURST;
-	d->steps_ns = d->attached_ns = d->phase_ns = now_ns();
+	d->guest = guest_get(c, domid);
+	if (!d->guest) {
+		free(d);
+		return NULL;
+	}
+	d->attached_ns = d->phase_ns = now_ns();
+	list_init(&d->due);
 	list_init(&d->posted);
 	list_init(&d->waits);
 	device_name_it(d, "");
@@ -107,7 +109,7 @@ void device_free(struct device *d)
 	device_waits_done(d, WAIT_DETACHED, NULL);
 	if (!d->c->store_lost)
 		unwatch(d);
-	loop_del_timer(d->recheck);
+	guest_look_not(d);
 	loop_del_timer(d->linger);
 	loop_del_timer(d->force);
 	device_open_cancel(d);
@@ -122,6 +124,7 @@ void device_free(struct device *d)
 	if (d->spec)
 		d->c->class->spec_free(d->spec);
 	free(d->params);
+	guest_put(d->guest);
 	free(d);
 }
 
@@ -260,6 +263,9 @@ void device_event(struct device *d, enum back_event ev)
 
 	if (d->phase != DEVICE_LIVE)
 		return;
+	guest_enter(d->guest);
+	if (ev == BACK_EV_FORCE)
+		device_disconnect_now(d);
 	s = back_step(d->state, ev);
 	if (s.next != d->state)
 		d->phase_ns = now_ns();
@@ -269,13 +275,14 @@ void device_event(struct device *d, enum back_event ev)
 			  back_state_name(s.next));
 	carry_out(d, &s);
 	if (s.next == BACK_CONNECTED && old != BACK_CONNECTED) {
-		log_guest(&d->limit, LOG_LVL_INFO, "%s: connected", d->name);
+		log_guest(&d->guest->log, LOG_LVL_INFO, "%s: connected", d->name);
 		device_waits_done(d, WAIT_CONNECTED, NULL);
 	}
 	if (s.next != old && (s.todo & BACK_DO_RECHECK))
 		post_bits(d, DEVICE_POST_LOOK);
 	if (s.todo & BACK_DO_REMOVE)
 		device_leave(d);
+	guest_leave(d->guest);
 }
 
 static void force_over(struct loop *l, void *arg)
@@ -339,34 +346,12 @@ static void posted_run(struct loop *l, void *arg)
 		if (bit < BACK_NR_EVENTS)
 			device_event(d, (enum back_event)bit);
 		else if (1u << bit == DEVICE_POST_LOOK)
-			device_look(d);
+			guest_look(d);
 		else
 			device_left(d); /* frees it */
 	}
 	if (!list_empty(&c->posted) && !c->posting && loop_defer(l, posted_run, c) == 0)
 		c->posting = true;
-}
-
-static void look_later(struct loop *l, void *arg)
-{
-	struct device *d = arg;
-
-	d->recheck = NULL;
-	device_look(d);
-}
-
-static bool may_look(struct device *d)
-{
-	uint64_t now = now_ns(), gained = (now - d->steps_ns) * LOOKS_PER_SEC / 1000000000u;
-
-	if (gained > 0) {
-		d->steps = MIN(d->steps + gained, (uint64_t)LOOKS_BURST);
-		d->steps_ns = now;
-	}
-	if (d->steps == 0)
-		return false;
-	d->steps--;
-	return true;
 }
 
 /* A domain tells how it was shut down until it is destroyed, which may be soon. */
@@ -387,34 +372,30 @@ static void taken_away(struct device *d)
 	d->unwanted = true;
 }
 
-void device_look(struct device *d)
+void device_look_now(struct device *d)
 {
 	uint32_t state;
 	int err;
 
-	if (d->phase != DEVICE_LIVE || d->recheck)
+	if (d->phase != DEVICE_LIVE)
 		return;
-	if (!may_look(d)) {
-		d->throttled++;
-		if (loop_add_timer(d->c->loop, LOOK_LATER_MS, look_later, d, &d->recheck) == 0)
-			return;
-		d->recheck = NULL; /* no memory for a timer: rather look than be blind */
-	}
+	d->looks++;
 	if (d->settings_due) {
 		d->settings_due = false;
-		device_settings(d);
+		device_settings_changed(d);
 	}
 	err = layout_front_state(d, &state);
 	if (err == -ENOENT) {
 		/* The whole directory is gone: a toolstack that does not ask, or a domain that died. */
 		d->toolstack = true;
 		taken_away(d);
-		log_guest(&d->limit, LOG_LVL_INFO, "%s: the front end's directory is gone", d->name);
+		log_guest(&d->guest->log, LOG_LVL_INFO, "%s: the front end's directory is gone", d->name);
 		device_event(d, BACK_EV_FORCE);
 		return;
 	}
 	if (err < 0) {
-		log_error("%s: cannot read the front end's state: %s", d->name, strerror(-err));
+		log_guest(&d->guest->log, LOG_LVL_ERROR, "%s: cannot read the front end's state: %s", d->name,
+			  strerror(-err));
 		return;
 	}
 	d->front_state = state;
@@ -423,7 +404,7 @@ void device_look(struct device *d)
 
 static void on_front(struct store *s, const char *path, void *arg)
 {
-	device_look(arg);
+	guest_look(arg);
 }
 
 /* A guest may write some of these: they are read at the same limited rate as its state. */
@@ -432,7 +413,7 @@ static void on_setting(struct store *s, const char *path, void *arg)
 	struct device *d = arg;
 
 	d->settings_due = true;
-	device_look(d);
+	guest_look(d);
 }
 
 static void linger_over(struct loop *l, void *arg);
@@ -484,6 +465,15 @@ static int watch(struct device *d)
 		err = store_watch(d->c->watches, p.s, on_setting, d, &d->setting_watch[i]);
 	}
 	return err;
+}
+
+uint64_t device_watch_events(const struct device *d)
+{
+	uint64_t n = store_watch_events(d->front_watch) + store_watch_events(d->online_watch);
+
+	for (uint32_t i = 0; i < CLASS_MAX_SETTINGS; i++)
+		n += store_watch_events(d->setting_watch[i]);
+	return n;
 }
 
 /* ------------------------------------------------------------------ attach */
@@ -595,6 +585,71 @@ int device_attach(struct control *c, const struct attach *a, void *spec, struct 
 
 /* ------------------------------------------------------------- found again */
 
+bool device_take(struct device *d, struct found_device *f)
+{
+	const struct control_class *k = d->c->class;
+	const struct wire_device *w = &f->told;
+	const struct taken t = { .device = d->name,
+				 .domid = d->domid,
+				 .vdev = d->vdev,
+				 .body = f->tag,
+				 .bytes = w->tag.bytes,
+				 .fds = f->fds,
+				 .nr_fds = f->nr_fds };
+	int err = k->taken(d->spec, &t);
+
+	if (err == 0) {
+		f->nr_fds = 0; /* the class's */
+		err = k->info(d->spec, f->info, w->info_bytes);
+	}
+	if (err < 0) {
+		log_error("%s: what its worker says of it makes no sense: it is opened again", d->name);
+		worker_drop(f);
+		return false;
+	}
+	d->worker = f->w;
+	d->handle = f->handle;
+	memcpy(d->identity, w->tag.id, sizeof(d->identity));
+	d->opening = OPEN_DONE;
+	d->has_rings = w->state != WIRE_DEVICE_OPEN;
+	d->was_draining = w->state == WIRE_DEVICE_DRAINING;
+	if (w->broken)
+		device_broken(d, w->broken_why, sizeof(w->broken_why));
+	found_device_free(f);
+	return true;
+}
+
+/* Its worker has its rings, and what xenstore says is what the daemon before us said last. */
+static void adopt_served(struct device *d, uint32_t back_state, uint32_t front)
+{
+	bool wanted = front == XenbusStateInitialised || front == XenbusStateConnected;
+
+	if (back_state == XenbusStateConnected && d->was_draining && wanted) {
+		/* By force, and nobody remembers why; or to go to another worker. */
+		d->state = BACK_CONNECTING;
+		d->adopted = true;
+		device_reconnect(d); /* its journal says how */
+		return;
+	}
+	if (back_state == XenbusStateConnected) {
+		d->state = BACK_CONNECTED;
+	} else if (back_state == XenbusStateClosing) {
+		d->state = wanted ? BACK_DETACHING : BACK_CLOSING;
+	} else if (back_state == XenbusStateClosed) {
+		d->state = BACK_FINISHING;
+	} else {
+		d->state = wanted && !d->was_draining ? BACK_CONNECTING : BACK_RESETTING;
+	}
+	if (d->state == BACK_CONNECTED || d->state == BACK_DETACHING || d->state == BACK_CONNECTING) {
+		device_taken_rings(d);
+		device_settings(d); /* they may have changed since */
+		if (d->state == BACK_CONNECTING)
+			device_post(d, BACK_EV_CONNECTED);
+	} else {
+		device_disconnect(d);
+	}
+}
+
 int device_adopt(struct device *d, uint32_t back_state, bool online)
 {
 	uint32_t front = XenbusStateUnknown;
@@ -609,17 +664,21 @@ int device_adopt(struct device *d, uint32_t back_state, bool online)
 	if (err < 0 && err != -ENOENT)
 		return err;
 	d->retry_until_ns = now_ns() + ADOPT_PATIENCE_MS * 1000000ull;
+	if (d->has_rings) {
+		adopt_served(d, back_state, front);
+		goto served;
+	}
 	switch (back_state) {
 	case XenbusStateConnected:
 		d->state = BACK_CONNECTING;
-		d->adopted = true;
+		d->adopted = d->resume = true;
 		device_connect(d);
 		break;
 	case XenbusStateClosing:
 		if (front == XenbusStateInitialised || front == XenbusStateConnected) {
 			/* It was asked to let go and has not: its requests are served meanwhile. */
 			d->state = BACK_DETACHING;
-			d->adopted = true;
+			d->adopted = d->resume = true;
 			device_connect(d);
 		} else {
 			d->state = BACK_HALF;
@@ -636,6 +695,7 @@ int device_adopt(struct device *d, uint32_t back_state, bool online)
 	}
 	if (d->opening == OPEN_NONE)
 		device_open(d, ADOPT_PATIENCE_MS); /* hold the image, know its size */
+served:
 	if (err == -ENOENT) {
 		d->toolstack = true;
 		device_post(d, BACK_EV_FORCE);
@@ -709,6 +769,7 @@ static void device_left(struct device *d)
 	unwatch(d);
 	if (d->spec && d->c->class->gone)
 		d->c->class->gone(d->spec);
+	record_remove(d);
 	if (d->committed) {
 		if (layout_remove(d, !alive) == 0)
 			log_info("%s: detached", d->name);
@@ -752,10 +813,10 @@ static const char *broken_text(const struct device *d, char buf[REASON_MAX + 128
 {
 	uint64_t ms = worker_backoff(d->worker);
 
-	if (ms == 0 || worker_crashes(d->worker) < 2)
+	if (ms == 0)
 		return d->broken;
-	snprintf(buf, REASON_MAX + 128, "%s (its worker died %u times; the next is not started before %llu ms)",
-		 d->broken, worker_crashes(d->worker), (unsigned long long)ms);
+	snprintf(buf, REASON_MAX + 128, "%s%sits worker died %u times in a row; the next is started in %llu ms",
+		 d->broken, d->broken[0] ? "; " : "", worker_crashes(d->worker), (unsigned long long)ms);
 	return buf;
 }
 
@@ -781,6 +842,8 @@ json_object *device_json(struct device *d)
 	d->c->class->show(d->spec, connected ? d->params : NULL, o);
 	json_object_object_add(o, "user_frontend", json_object_new_boolean(d->user_frontend));
 	json_object_object_add(o, "worker", pid > 0 ? json_object_new_int(pid) : NULL);
+	json_object_object_add(o, "worker_deaths", json_object_new_int64(worker_deaths(d->worker)));
+	json_object_object_add(o, "next_start_ms", json_object_new_int64((int64_t)worker_backoff(d->worker)));
 	json_object_object_add(o, "uuid", json_object_new_string(d->uuid));
 	json_object_object_add(o, "backend", json_object_new_string(d->back.s));
 	json_object_object_add(o, "frontend", json_object_new_string(d->front.s));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * kept.c - disks of domains that go and come back: saved and restored, or rebooting.
+ * kept.c - devices of domains that go and come back: saved and restored, or rebooting.
  *
  * A domain's next life has another number, the same UUID, and from xl none of our devices: its toolstack knows only those
  * that it made itself.  So when a device goes together with a domain that was suspended or reboots, what was asked for is
@@ -174,7 +174,7 @@ static struct hold *hold_new(struct control *c, uint32_t domid)
 	err = domain_pause(c->domains, domid);
 	h->paused = err == 0;
 	if (err < 0)
-		log_warn("cannot pause domain %u until its disks are there: %s", domid, strerror(-err));
+		log_warn("cannot pause domain %u until its devices are there: %s", domid, strerror(-err));
 	list_add_tail(&c->holds, &h->link);
 	return h;
 }

@@ -3,7 +3,7 @@
  * main.c - synth-blkd: options, what must be there, the loop, and the end.
  *
  * On SIGTERM, SIGINT and `stop` the workers finish what is in flight and quit; xenstore stays as it is, so guests
- * wait, and the next daemon serves them again.
+ * wait, and the next daemon serves them again.  When we die instead, the workers serve on, and the next daemon finds them.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,21 +19,38 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
-#include "backend/control/control.h"
+#include "backend/control/listener.h"
+#include "backend/control/record.h"
+#include "backend/control/upgrade.h"
+#include "common/xen/grant.h"
 #include "common/span/span.h"
 #include "config.h"
 
 #define STOP_MS          30000u
+#define STORE_RETRY_MS   500u
 #define DEFAULT_POLL_US  50u
 #define DEFAULT_QUEUES   4u
 #define DEFAULT_LINGER_S 30u
-#define LOCK_TRIES       20
-#define LOCK_TRY_US      50000u
+#define DEFAULT_UID_BASE 1890000000u /* in a part of the numbers that neither people, services nor containers get */
+#define UID_BASE_MAX     2000000000u
+/* A page that is mapped takes an entry of a table that all guests of the host share: Xen has 262144 of these unless told otherwise. */
+#define DEFAULT_GRANTS     GRANT_LIMIT_DEFAULT
+#define DEFAULT_GRANTS_ALL 131072u
+#define GRANTS_MIN         64u
+#define GRANTS_MAX         (1u << 24)
+#define DEFAULT_BOUNCE_MIB 64u
+#define BOUNCE_MAX_MIB     65536u
+#define PAGES_A_MIB        ((1u << 20) / PAGE_BYTES)
+#define LOCK_TRIES         20
+#define LOCK_TRY_US        50000u
 
 struct options {
 	char rundir[256], socket[300];
 	struct class_options class;
 	uint32_t linger_s;
+	uint32_t max_grants, max_grants_all, bounce_mib;
+	uint32_t journal, wire; /* asked whether we can take over; 0: not asked */
+	uint32_t uid_base;      /* UINT32_MAX: not said */
 };
 
 static void usage(FILE *f, const struct control_class *k)
@@ -49,12 +66,24 @@ static void usage(FILE *f, const struct control_class *k)
 		"fewer)\n"
 		"  -p, --poll-us N       let workers poll so long before they sleep, in microseconds (default: %u; 0: "
 		"never)\n"
+		"      --max-grants N        map at most N pages of a guest (default: %u)\n"
+		"      --max-grants-all N    and at most N of all guests together (default: %u)\n"
+		"      --max-bounce MIB      use at most so much memory for data of a guest's disks on its way, "
+		"beyond\n"
+		"                            1 MiB a ring (default: %u)\n"
 		"      --linger SEC      after another toolstack closed a device, wait so long for it to remove the\n"
 		"                        device's nodes (default: %u)\n"
+		"      --worker-uid-base N   a guest's workers run as user N + its domid (default: "
+		"$SYNTH_WORKER_UID_BASE,\n"
+		"                        else %u; 0: as the daemon's user)\n"
 		"  -l, --log-level L     error, warn, info or debug (default: $SYNTH_LOG, else info)\n"
+		"      --reads-journal N, --speaks-wire N\n"
+		"                        only tell (exit status 0) whether this program can take over from one whose\n"
+		"                        journals and workers have these versions\n"
 		"  -V, --version         print the version\n"
 		"  -h, --help            print this\n",
-		k->program, k->name, k->stem, WIRE_MAX_QUEUES, DEFAULT_QUEUES, DEFAULT_POLL_US, DEFAULT_LINGER_S);
+		k->program, k->name, k->stem, WIRE_MAX_QUEUES, DEFAULT_QUEUES, DEFAULT_POLL_US, DEFAULT_GRANTS,
+		DEFAULT_GRANTS_ALL, DEFAULT_BOUNCE_MIB, DEFAULT_LINGER_S, DEFAULT_UID_BASE);
 }
 
 static uint32_t default_queues(void)
@@ -77,17 +106,44 @@ static int set_log_level(const char *text)
 	return -EINVAL;
 }
 
-static int take_number(const char *program, const char *option, const char *text, uint32_t min, uint32_t max,
-		       uint32_t *ret)
-{
-	uint32_t n;
+/* An option that wants a number. */
+struct number {
+	int opt; /* 0: the end */
+	const char *name;
+	uint32_t min, max, *to;
+};
 
-	if (parse_str_u32(text, max, &n) < 0 || n < min) {
-		fprintf(stderr, "%s: --%s wants a number from %u to %u\n", program, option, min, max);
-		return -EINVAL;
+static int take_number(const char *program, const struct number *n, int opt, const char *text)
+{
+	uint32_t value;
+
+	while (n->opt && n->opt != opt)
+		n++;
+	if (n->opt && parse_str_u32(text, n->max, &value) == 0 && value >= n->min) {
+		*n->to = value;
+		return 0;
 	}
-	*ret = n;
-	return 0;
+	if (n->opt)
+		fprintf(stderr, "%s: --%s wants a number from %u to %u\n", program, n->name, n->min, n->max);
+	return -EINVAL;
+}
+
+static int choose_paths(struct options *o, const struct control_class *k, const char *dir, const char *sock)
+{
+	int n;
+
+	if (!dir || !*dir)
+		dir = SYNTH_RUNDIR;
+	n = snprintf(o->rundir, sizeof(o->rundir), "%s", dir);
+	if ((size_t)n < sizeof(o->rundir))
+		n = sock ? snprintf(o->socket, sizeof(o->socket), "%s", sock)
+			 : snprintf(o->socket, sizeof(o->socket), "%s/%s.sock", dir, k->stem);
+	else
+		n = sizeof(o->socket);
+	if ((size_t)n < sizeof(o->socket))
+		return 0;
+	fprintf(stderr, "%s: the path of the run directory or socket is too long\n", k->program);
+	return -EINVAL;
 }
 
 /* 0 go on, > 0 done (exit 0), < 0 wrong (exit 2). */
@@ -99,15 +155,35 @@ static int parse_options(int argc, char **argv, const struct control_class *k, s
 		{ "socket", required_argument, NULL, 's' },
 		{ "max-queues", required_argument, NULL, 'q' },
 		{ "poll-us", required_argument, NULL, 'p' },
+		{ "max-grants", required_argument, NULL, 'G' },
+		{ "max-grants-all", required_argument, NULL, 'A' },
+		{ "max-bounce", required_argument, NULL, 'B' },
 		{ "linger", required_argument, NULL, 'L' },
+		{ "worker-uid-base", required_argument, NULL, 'U' },
 		{ "log-level", required_argument, NULL, 'l' },
+		{ "reads-journal", required_argument, NULL, 'J' },
+		{ "speaks-wire", required_argument, NULL, 'W' },
 		{ "version", no_argument, NULL, 'V' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
-	const char *dir = getenv("SYNTH_RUNDIR"), *sock = NULL;
+	const struct number numbers[] = {
+		{ 'q', "max-queues", 1, WIRE_MAX_QUEUES, &o->class.max_queues },
+		{ 'p', "poll-us", 0, 10000, &o->class.poll_us },
+		{ 'G', "max-grants", GRANTS_MIN, GRANTS_MAX, &o->max_grants },
+		{ 'A', "max-grants-all", GRANTS_MIN, GRANTS_MAX, &o->max_grants_all },
+		{ 'B', "max-bounce", 0, BOUNCE_MAX_MIB, &o->bounce_mib },
+		{ 'L', "linger", 0, 3600, &o->linger_s },
+		{ 'U', "worker-uid-base", 0, UID_BASE_MAX, &o->uid_base },
+		{ 'J', "reads-journal", 1, UINT32_MAX, &o->journal },
+		{ 'W', "speaks-wire", 1, UINT32_MAX, &o->wire },
+		{ 0, NULL, 0, 0, NULL },
+	};
+	const char *dir = getenv("SYNTH_RUNDIR"), *sock = NULL, *uids = getenv("SYNTH_WORKER_UID_BASE");
 	int opt, err = 0;
 
+	if (uids && *uids)
+		err = take_number(k->program, numbers, 'U', uids);
 	while (err == 0 && (opt = getopt_long(argc, argv, "fr:s:q:p:l:Vh", longs, NULL)) != -1) {
 		switch (opt) {
 		case 'f':
@@ -117,15 +193,6 @@ static int parse_options(int argc, char **argv, const struct control_class *k, s
 			break;
 		case 's':
 			sock = optarg;
-			break;
-		case 'q':
-			err = take_number(k->program, "max-queues", optarg, 1, WIRE_MAX_QUEUES, &o->class.max_queues);
-			break;
-		case 'p':
-			err = take_number(k->program, "poll-us", optarg, 0, 10000, &o->class.poll_us);
-			break;
-		case 'L':
-			err = take_number(k->program, "linger", optarg, 0, 3600, &o->linger_s);
 			break;
 		case 'l':
 			err = set_log_level(optarg);
@@ -138,9 +205,11 @@ static int parse_options(int argc, char **argv, const struct control_class *k, s
 		case 'h':
 			usage(stdout, k);
 			return 1;
-		default:
+		case '?':
 			fprintf(stderr, "Try: %s --help\n", k->program);
 			return -EINVAL;
+		default:
+			err = take_number(k->program, numbers, opt, optarg);
 		}
 	}
 	if (err == 0 && optind < argc) {
@@ -148,16 +217,7 @@ static int parse_options(int argc, char **argv, const struct control_class *k, s
 			k->program);
 		err = -EINVAL;
 	}
-	if (!dir || !*dir)
-		dir = SYNTH_RUNDIR;
-	if (err == 0 && ((size_t)snprintf(o->rundir, sizeof(o->rundir), "%s", dir) >= sizeof(o->rundir) ||
-			 (size_t)(sock ? snprintf(o->socket, sizeof(o->socket), "%s", sock)
-				       : snprintf(o->socket, sizeof(o->socket), "%s/%s.sock", dir, k->stem)) >=
-				 sizeof(o->socket))) {
-		fprintf(stderr, "%s: the path of the run directory or socket is too long\n", k->program);
-		err = -EINVAL;
-	}
-	return err;
+	return err ? err : choose_paths(o, k, dir, sock);
 }
 
 /* One daemon a run directory.  The descriptor is kept until the process ends. */
@@ -201,7 +261,7 @@ static int take_lock(const struct options *o, const struct control_class *k)
 }
 
 /* systemd's readiness protocol, for those who use it. */
-static void notify(const char *state)
+void control_notify(const char *state)
 {
 	const char *path = getenv("NOTIFY_SOCKET");
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
@@ -244,7 +304,7 @@ void control_stop(struct control *c, struct ctl_req *req)
 		return;
 	c->stopping = true;
 	log_info("stopping: %u workers drain", workers_left(c));
-	notify("STOPPING=1");
+	control_notify("STOPPING=1");
 	workers_quit(c);
 	if (workers_left(c) == 0)
 		loop_stop(c->loop);
@@ -262,6 +322,61 @@ static void on_child(struct loop *l, int sig, void *arg)
 	workers_reap(arg);
 }
 
+/* One that is dying still lets connect: something is asked. */
+static bool store_answers(void)
+{
+	struct store *s;
+	char **names;
+	uint32_t nr;
+	bool there;
+
+	if (store_open(&s) < 0)
+		return false;
+	there = store_list(s, NULL, "/", &names, &nr) == 0;
+	if (there)
+		free(names);
+	store_close(s);
+	return there;
+}
+
+/*
+ * When xenstore is there again everything we know of it may be out of date.  A daemon that starts reads it all, and finds the
+ * workers: so we become one.
+ */
+static void store_retry(struct loop *l, void *arg)
+{
+	struct control *c = arg;
+
+	c->store_retry = NULL;
+	if (store_answers())
+		upgrade_restart(c);
+	if (loop_add_timer(l, STORE_RETRY_MS, store_retry, c, &c->store_retry) < 0)
+		log_error("out of memory: restart %s when xenstored is back", c->class->program);
+}
+
+/* systemd: we are well as long as this runs. */
+static void watchdog(struct loop *l, void *arg)
+{
+	struct control *c = arg;
+
+	c->watchdog = NULL;
+	control_notify("WATCHDOG=1");
+	if (loop_add_timer(l, c->watchdog_ms, watchdog, c, &c->watchdog) < 0)
+		log_error("out of memory: the service manager will think that we hang");
+}
+
+static void watchdog_start(struct control *c)
+{
+	const char *usec = getenv("WATCHDOG_USEC"), *pid = getenv("WATCHDOG_PID");
+	uint64_t us;
+
+	if (!usec || parse_str_u64(usec, UINT64_MAX, &us) < 0 || us < 2000 ||
+	    (pid && strtoul(pid, NULL, 10) != (unsigned long)getpid()))
+		return;
+	c->watchdog_ms = us / 2000; /* half of it */
+	watchdog(c->loop, c);
+}
+
 static void on_store(struct loop *l, int fd, uint32_t events, void *arg)
 {
 	struct control *c = arg;
@@ -269,13 +384,14 @@ static void on_store(struct loop *l, int fd, uint32_t events, void *arg)
 
 	if (err == 0)
 		return;
-	/* xenstored cannot be restarted under its users; what is connected goes on being served. */
-	log_error("the connection to xenstore is lost (%s): connected devices are served on, nothing else works; "
-		  "restart %s when xenstored is back",
-		  strerror(-err), c->class->program);
+	log_error(
+		"the connection to xenstore is lost (%s): connected devices are served on, nothing else works until it "
+		"is back",
+		strerror(-err));
 	c->store_lost = true;
 	loop_del_fd(c->store_watch);
 	c->store_watch = NULL;
+	store_retry(c->loop, c);
 }
 
 static int open_store(struct control *c)
@@ -322,6 +438,44 @@ static void raise_nofile(void)
 	}
 }
 
+/* Whether all users from @base on, one a domid, exist where we are: in a container there may be few. */
+static bool users_exist(uint32_t base)
+{
+	FILE *f = fopen("/proc/self/uid_map", "re");
+	unsigned long first, outside, nr;
+	bool found = !f;
+
+	while (!found && fscanf(f, "%lu %lu %lu", &first, &outside, &nr) == 3)
+		found = base >= first && nr > DOMID_LAST && base - first <= nr - DOMID_LAST - 1;
+	if (f)
+		fclose(f);
+	return found;
+}
+
+static int choose_users(struct control *c, const struct options *o)
+{
+	uint32_t base = o->uid_base == UINT32_MAX ? DEFAULT_UID_BASE : o->uid_base;
+
+	if (geteuid() != 0) {
+		log_info("not root: all workers run as this user");
+		return 0;
+	}
+	if (base == 0 || users_exist(base)) {
+		c->worker_uid_base = base;
+		return 0;
+	}
+	if (o->uid_base != UINT32_MAX) {
+		log_error(
+			"there are no users from %u on here (/proc/self/uid_map); choose others with --worker-uid-base",
+			base);
+		return -EINVAL;
+	}
+	log_warn("there are no users from %u on here (/proc/self/uid_map): all workers run as root, without its "
+		 "capabilities; choose others with --worker-uid-base",
+		 base);
+	return 0;
+}
+
 static int control_start(struct control *c, const struct options *o)
 {
 	int err;
@@ -359,6 +513,7 @@ static void control_end(struct control *c)
 	struct fault f = { .code = FAULT_FAILED };
 	struct device *d;
 
+	c->leaving = !c->stopping;
 	/* Nothing is taken out of xenstore; devices are forgotten, not detached. */
 	jobs_free(c->jobs);
 	c->jobs = NULL;
@@ -368,6 +523,7 @@ static void control_end(struct control *c)
 	while (!list_empty(&c->devices))
 		device_free(list_entry(c->devices.next, struct device, link));
 	kept_free(c);
+	upgrade_close(c);
 	workers_free(c);
 	if (c->stop_req)
 		ctl_ok(c->stop_req, NULL);
@@ -377,6 +533,8 @@ static void control_end(struct control *c)
 	store_close(c->watches);
 	store_close(c->store);
 	loop_del_timer(c->stop_timer);
+	loop_del_timer(c->store_retry);
+	loop_del_timer(c->watchdog);
 	loop_free(c->loop);
 }
 
@@ -384,18 +542,28 @@ int main(int argc, char **argv)
 {
 	struct control c = { .class = daemon_class, .started_ns = now_ns() };
 	struct options o = { .class = { .max_queues = default_queues(), .poll_us = DEFAULT_POLL_US },
-			     .linger_s = DEFAULT_LINGER_S };
+			     .linger_s = DEFAULT_LINGER_S,
+			     .max_grants = DEFAULT_GRANTS,
+			     .max_grants_all = DEFAULT_GRANTS_ALL,
+			     .bounce_mib = DEFAULT_BOUNCE_MIB,
+			     .uid_base = UINT32_MAX };
 	int err, lock;
 
 	log_init(c.class->program);
 	err = parse_options(argc, argv, c.class, &o);
 	if (err != 0)
 		return err > 0 ? 0 : 2;
+	if (o.journal || o.wire)
+		return upgrade_answer(c.class, o.journal, o.wire);
 	c.opt = o.class;
 	c.linger_s = o.linger_s;
+	c.limits = (struct wire_limits){ .max_grants = o.max_grants, .bounce_pages = o.bounce_mib * PAGES_A_MIB };
+	c.max_grants_all = o.max_grants_all;
 	list_init(&c.devices);
 	list_init(&c.workers);
 	list_init(&c.posted);
+	list_init(&c.guests);
+	list_init(&c.turns);
 	list_init(&c.holds);
 	signal(SIGPIPE, SIG_IGN);
 	/* What we were started with is not for the workers. */
@@ -403,13 +571,28 @@ int main(int argc, char **argv)
 		log_debug("cannot mark inherited descriptors: %s", strerror(errno));
 	raise_nofile();
 	name_instance(&c);
+	if (choose_users(&c, &o) < 0)
+		return 2;
 	lock = take_lock(&o, c.class);
 	if (lock < 0)
 		return 1;
-	err = control_start(&c, &o);
+#ifdef SYNTH_NO_FENCE
+	log_warn("built WITHOUT the fence, for a test: what a dead worker wrote may land on what was written after it");
+#endif
+	err = listener_dir(o.rundir);
+	if (err == 0)
+		err = record_dir(o.rundir);
+	if (err == 0)
+		err = upgrade_open(&c, o.rundir, argv);
+	if (err < 0)
+		log_error("cannot make directories in %s: %s", o.rundir, strerror(-err));
+	else
+		err = control_start(&c, &o);
 	if (err == 0) {
 		log_info("ready, listening on %s", o.socket);
-		notify("READY=1");
+		control_notify("READY=1");
+		watchdog_start(&c);
+		upgrade_workers(&c);
 		err = loop_run(c.loop);
 	}
 	control_end(&c);

@@ -3,38 +3,40 @@
  * supervise.c - workers: one process a domain, started at the first question, asked over a socketpair, replaced when
  * it dies.
  *
- *   IDLE -> STARTING (fork, exec) -> READY (it said HELLO) -> QUITTING -> gone
+ *   IDLE -> STARTING (fork, exec) -> READY (it said HELLO, or was found: find.c) -> QUITTING -> gone
  *             |                        |
- *             +---- died ------ BACKOFF (a delay that doubles with each early death) -> STARTING
+ *             +---- died ------ BACKOFF (none, then a delay that doubles with each early death) -> STARTING
  *
  * Questions wait in a queue until the worker is READY.  When it dies, each open question is answered with -EPIPE
  * and each of its devices is told; a worker that lived for a while is started again at once, at the next question.
  *
- * A worker's death is seen by its socket closing and by SIGCHLD; the first one starts, reaping ends it.  Nothing but
- * fd 3 (and 0, 1, 2) is inherited: every descriptor of the daemon is close-on-exec.
+ * A worker's death is seen by its socket closing and by SIGCHLD (of one that was found: by its pidfd); the first one
+ * starts, reaping ends it.  Nothing but fds 3 and 4 (and 0, 1, 2) is inherited: every descriptor of the daemon is
+ * close-on-exec.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include "backend/control/control.h"
+#include "backend/control/spawn.h"
+#include "backend/control/worker.h"
 
-#define HELLO_MS        5000u
+/* Starting takes milliseconds. But a busy host may leave a process waiting for a CPU or its pages for long (under
+ * AddressSanitizer on a loaded host healthy ones took more than 5 s), and killing it makes its successor wait again. */
+#define HELLO_MS        20000u
 #define QUIT_MS         30000u
+#define KILLED_MS       1000u                 /* who is dead sooner than that is waited for */
+#define SHORT_LIFE_NS   1000000000ull         /* one that did not: it did so at once */
 #define LONG_LIFE_NS    (10ull * 1000000000u) /* a worker that lived so long did not crash in a loop */
 #define BACKOFF_MIN_MS  100u
 #define BACKOFF_MAX_MS  30000u
-#define BACKOFF_SHIFT   8u
+#define BACKOFF_SHIFT   9u
 #define MAX_MSGS_A_TURN 64u
-
-extern char **environ;
-
-enum worker_state { WORKER_IDLE, WORKER_BACKOFF, WORKER_STARTING, WORKER_READY, WORKER_QUITTING };
 
 struct ask {
 	struct list link;
@@ -50,26 +52,17 @@ struct ask {
 	struct loop_timer *deadline;
 };
 
-struct worker {
-	struct list link;
-	struct control *c;
-	uint32_t domid;
-	uint32_t refs;
-	enum worker_state state;
-	pid_t pid; /* 0: none */
-	int sock;  /* -1: none */
-	struct loop_fd *watch;
-	uint32_t seq;
-	struct list asks;         /* in order; unsent ones at the end */
-	struct loop_timer *timer; /* hello, backoff or quit */
-	uint64_t timer_due_ns;
-	uint64_t started_ns;
-	uint32_t crashes; /* early deaths in a row */
-};
-
-static void worker_start(struct worker *w);
 static void worker_gone(struct worker *w, const char *how);
 static void quit_late(struct loop *l, void *arg);
+static void killed_late(struct loop *l, void *arg);
+
+void worker_kill(const struct worker *w, int sig)
+{
+	if (w->pidfd >= 0)
+		(void)syscall(SYS_pidfd_send_signal, w->pidfd, sig, NULL, 0);
+	else if (w->pid > 0)
+		kill(w->pid, sig);
+}
 
 static void set_timer(struct worker *w, uint64_t ms, loop_timer_fn *fn)
 {
@@ -111,9 +104,12 @@ static void ask_late(struct loop *l, void *arg)
 	struct worker *w = a->w;
 
 	a->deadline = NULL;
-	if (a->kill && w->pid > 0) {
+	if (a->kill && w->pid > 0 && w->sock >= 0) {
 		log_error("worker %d of domain %u did not answer in time and is killed", (int)w->pid, w->domid);
-		kill(w->pid, SIGKILL); /* its end answers all questions */
+		w->hung = true;
+		worker_kill(w, SIGKILL); /* its end answers all questions */
+		if (w->state != WORKER_QUITTING)
+			set_timer(w, KILLED_MS, killed_late);
 		return;
 	}
 	ask_answer(a, a->err, NULL);
@@ -220,6 +216,60 @@ void worker_forget(struct worker *w, const void *arg, uint16_t type)
 			a->fn = NULL;
 }
 
+void worker_hurry(struct worker *w, const void *arg, uint16_t type, uint32_t ms)
+{
+	struct loop_timer *sooner;
+	struct ask *a;
+
+	list_for_each (a, &w->asks, link) {
+		if (a->arg != arg || a->hdr.type != type || !a->deadline ||
+		    loop_add_timer(w->c->loop, ms, ask_late, a, &sooner) < 0)
+			continue;
+		loop_del_timer(a->deadline);
+		a->deadline = sooner;
+	}
+}
+
+/* ----------------------------------------------------------------- limits */
+
+#define LIMITS_MS 30000u
+
+/*
+ * All workers together have so many pages mapped at most: each gets its share.  Among as many as the next power of two, so
+ * that few are told when one comes or goes.
+ */
+static uint32_t grants_share(const struct control *c)
+{
+	const struct worker *w;
+	uint32_t nr = 0, sharers = 1;
+
+	list_for_each (w, &c->workers, link)
+		nr += w->pid > 0;
+	while (sharers < nr)
+		sharers *= 2;
+	return MIN(c->limits.max_grants, MAX(c->max_grants_all / sharers, 1u));
+}
+
+static void tell_limits(struct worker *w, uint32_t share)
+{
+	struct wire_limits l = w->c->limits;
+	struct worker_ask q = { .type = WIRE_LIMITS, .body = &l, .bytes = sizeof(l), .deadline_ms = LIMITS_MS };
+
+	l.max_grants = share;
+	if (w->state == WORKER_READY && w->grants_told != share && worker_ask(w, &q) == 0)
+		w->grants_told = share;
+}
+
+/* One has come, or has gone. */
+static void limits_changed(struct control *c)
+{
+	uint32_t share = grants_share(c);
+	struct worker *w;
+
+	list_for_each (w, &c->workers, link)
+		tell_limits(w, share);
+}
+
 /* ---------------------------------------------------------------- answers */
 
 static void worker_message(struct worker *w, struct wire_msg *m)
@@ -233,6 +283,7 @@ static void worker_message(struct worker *w, struct wire_msg *m)
 			return;
 		w->state = WORKER_READY;
 		set_timer(w, 0, NULL);
+		limits_changed(w->c);
 		send_asks(w);
 		return;
 	}
@@ -267,7 +318,7 @@ static void worker_ready(struct loop *l, int fd, uint32_t events, void *arg)
 	if (w->sock == fd) {
 		if (err == -EPROTO) {
 			log_error("worker %d of domain %u sent nonsense and is killed", (int)w->pid, w->domid);
-			kill(w->pid, SIGKILL);
+			worker_kill(w, SIGKILL);
 			worker_gone(w, "sent nonsense");
 		} else if (err < 0 && err != -EAGAIN) {
 			worker_gone(w, "closed its socket");
@@ -287,7 +338,20 @@ static void hello_late(struct loop *l, void *arg)
 	w->timer = NULL;
 	log_error("worker %d of domain %u did not come up in %u s and is killed", (int)w->pid, w->domid,
 		  HELLO_MS / 1000);
-	kill(w->pid, SIGKILL);
+	worker_kill(w, SIGKILL);
+}
+
+/*
+ * The kernel cannot end it before its I/O ends, and that may never be.  We go on without it: what it serves is taken away from
+ * it; its successor, and who wants its images, waits until it is reaped.
+ */
+static void killed_late(struct loop *l, void *arg)
+{
+	struct worker *w = arg;
+
+	w->timer = NULL;
+	if (w->sock >= 0)
+		worker_gone(w, "was killed and does not die: its storage does not answer");
 }
 
 static void backoff_over(struct loop *l, void *arg)
@@ -296,10 +360,9 @@ static void backoff_over(struct loop *l, void *arg)
 
 	w->timer = NULL;
 	w->timer_due_ns = 0;
-	if (w->pid > 0) { /* killed, not reaped yet: stuck in the kernel */
-		set_timer(w, BACKOFF_MAX_MS / 10, backoff_over);
+	w->backoff_over = w->pid > 0;
+	if (w->backoff_over) /* killed, not reaped yet: worker_reaped() goes on */
 		return;
-	}
 	w->state = WORKER_IDLE;
 	if (!list_empty(&w->asks))
 		worker_start(w);
@@ -315,55 +378,48 @@ static const char *worker_path(const struct control *c, char *buf, size_t bytes)
 
 static int spawn(struct worker *w, int sock, pid_t *pid)
 {
-	posix_spawn_file_actions_t fa;
-	posix_spawnattr_t at;
-	char path[512], domid[16], name[64], program[64];
-	char opt_domid[] = "--domid", opt_name[] = "--name";
-	char *argv[] = { program, opt_domid, domid, opt_name, name, NULL };
-	sigset_t none, all;
+	char path[512], name[64];
+	struct spawn s = { .path = worker_path(w->c, path, sizeof(path)),
+			   .program = w->c->class->worker,
+			   .name = name,
+			   .domid = w->domid,
+			   .uid = w->c->worker_uid_base ? w->c->worker_uid_base + w->domid : 0,
+			   .sock = sock,
+			   .listener = listener_new(w->c->class->stem, w->domid, w->listener) };
 	int err;
 
-	worker_path(w->c, path, sizeof(path));
-	snprintf(program, sizeof(program), "%s", w->c->class->worker);
+	if (s.listener < 0)
+		log_error("the worker of domain %u could not be found again if we died: %s", w->domid,
+			  strerror(-s.listener));
 	domain_name(w->c->domains, w->domid, name); /* for its log */
 	if (!*name)
 		snprintf(name, sizeof(name), "%u", w->domid);
-	snprintf(domid, sizeof(domid), "%u", w->domid);
-	sigemptyset(&none);
-	sigfillset(&all);
-	posix_spawn_file_actions_init(&fa);
-	posix_spawnattr_init(&at);
-	err = posix_spawn_file_actions_addopen(&fa, 0, "/dev/null", O_RDONLY, 0);
-	if (err == 0)
-		err = posix_spawn_file_actions_adddup2(&fa, sock, WIRE_FD);
-	if (err == 0)
-		err = posix_spawnattr_setsigmask(&at, &none);
-	if (err == 0)
-		err = posix_spawnattr_setsigdefault(&at, &all);
-	/* A group of its own: Ctrl-C at our terminal is for us, we tell the workers in order. */
-	if (err == 0)
-		err = posix_spawnattr_setpgroup(&at, 0);
-	if (err == 0)
-		err = posix_spawnattr_setflags(&at,
-					       POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
-	if (err == 0)
-		err = posix_spawn(pid, path, &fa, &at, argv, environ);
-	posix_spawnattr_destroy(&at);
-	posix_spawn_file_actions_destroy(&fa);
-	if (err)
-		log_error("cannot start %s: %s", path, strerror(err));
-	return -err;
+	err = spawn_worker(&s, pid);
+	if (s.listener >= 0)
+		close(s.listener);
+	if (err < 0)
+		listener_remove(w->listener);
+	return err;
 }
 
-/* After a death: try again later, later still each time. */
+/* SYNTH_BACKOFF_MAX_MS is for tests, which kill workers on purpose. */
+static uint64_t backoff_max_ms(void)
+{
+	const char *forced = getenv("SYNTH_BACKOFF_MAX_MS");
+
+	return forced ? strtoull(forced, NULL, 10) : BACKOFF_MAX_MS;
+}
+
+/* After a death: try again at once, then later, later still each time. */
 static void worker_backoff_start(struct worker *w)
 {
 	uint64_t ms;
 
 	w->crashes++;
-	ms = (uint64_t)BACKOFF_MIN_MS << MIN(w->crashes - 1, BACKOFF_SHIFT);
+	ms = w->crashes == 1 ? 0 : (uint64_t)BACKOFF_MIN_MS << MIN(w->crashes - 2, BACKOFF_SHIFT);
 	w->state = WORKER_BACKOFF;
-	set_timer(w, MIN(ms, (uint64_t)BACKOFF_MAX_MS), backoff_over);
+	w->backoff_over = false;
+	set_timer(w, MIN(ms, backoff_max_ms()), backoff_over);
 }
 
 static void fail_asks(struct worker *w, int err)
@@ -383,7 +439,7 @@ static void start_failed(struct loop *l, void *arg)
 	worker_put(w);
 }
 
-static void worker_start(struct worker *w)
+void worker_start(struct worker *w)
 {
 	int sv[2] = { -1, -1 }, err;
 
@@ -398,25 +454,38 @@ static void worker_start(struct worker *w)
 		sv[0] = -1;
 		err = loop_add_fd(w->c->loop, w->sock, EPOLLIN, worker_ready, w, &w->watch);
 		if (err < 0)
-			kill(w->pid, SIGKILL);
+			worker_kill(w, SIGKILL);
 	}
 	for (int i = 0; i < 2; i++)
 		if (sv[i] >= 0)
 			close(sv[i]);
 	w->state = WORKER_STARTING;
+	w->grants_told = 0;
 	if (err < 0) /* answered from the loop, as every question is */
 		set_timer(w, 0, start_failed);
 	else
 		set_timer(w, HELLO_MS, hello_late);
 }
 
-static void worker_free(struct worker *w)
+static void forget_process(struct worker *w)
+{
+	loop_del_fd(w->pid_watch);
+	w->pid_watch = NULL;
+	if (w->pidfd >= 0)
+		close(w->pidfd);
+	w->pidfd = -1;
+	w->pid = 0;
+}
+
+void worker_free(struct worker *w)
 {
 	fail_asks(w, -EPIPE);
 	loop_del_timer(w->timer);
 	loop_del_fd(w->watch);
 	if (w->sock >= 0)
 		close(w->sock);
+	forget_process(w);
+	found_free(w);
 	list_del(&w->link);
 	free(w);
 }
@@ -424,7 +493,8 @@ static void worker_free(struct worker *w)
 /* The process is of no use any more, whether it is reaped or not. */
 static void worker_gone(struct worker *w, const char *how)
 {
-	bool quitting = w->state == WORKER_QUITTING, early = now_ns() - w->started_ns < LONG_LIFE_NS;
+	uint64_t life = now_ns() - w->started_ns;
+	bool quitting = w->state == WORKER_QUITTING;
 	struct device *d, *n;
 
 	loop_del_fd(w->watch);
@@ -437,14 +507,14 @@ static void worker_gone(struct worker *w, const char *how)
 	if (quitting) {
 		log_debug("worker %d of domain %u is gone", (int)w->pid, w->domid);
 		if (w->pid > 0)
-			set_timer(w, HELLO_MS, quit_late);
+			set_timer(w, QUIT_MS, quit_late);
 	} else {
 		log_error("worker %d of domain %u %s", (int)w->pid, w->domid, how);
-		if (!early)
-			w->crashes = 0;
+		w->deaths++;
+		if (life >= SHORT_LIFE_NS)
+			w->crashes = life < LONG_LIFE_NS ? w->crashes / 2 : 0;
 		worker_backoff_start(w);
-		if (w->pid > 0)
-			kill(w->pid, SIGKILL); /* it cannot be told anything any more */
+		worker_kill(w, SIGKILL); /* it cannot be told anything any more */
 	}
 	fail_asks(w, -EPIPE);
 	if (!quitting)
@@ -454,21 +524,25 @@ static void worker_gone(struct worker *w, const char *how)
 	worker_put(w);
 }
 
-static void exit_words(int status, char *buf, size_t bytes)
+/* How it ended, for the log, and whose fault that was. */
+static void exit_words(struct worker *w, int status, char *buf, size_t bytes)
 {
+	w->own_fault = w->hung || (WIFSIGNALED(status) ? WTERMSIG(status) != SIGKILL && WTERMSIG(status) != SIGTERM
+						       : WEXITSTATUS(status) != 0);
 	if (WIFSIGNALED(status))
 		snprintf(buf, bytes, "was killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
 	else
 		snprintf(buf, bytes, "exited with status %d", WEXITSTATUS(status));
 }
 
-static void worker_reaped(struct worker *w, int status)
+static void worker_reaped(struct worker *w, const char *how)
 {
-	char how[96];
 	pid_t pid = w->pid;
 
-	exit_words(status, how, sizeof(how));
 	w->refs++;
+	w->hung = false;
+	listener_remove(w->listener);
+	w->listener[0] = '\0';
 	if (w->sock >= 0) {
 		/* What it said last counts: the replies of a clean quit. */
 		worker_ready(w->c->loop, w->sock, EPOLLIN, w);
@@ -477,28 +551,78 @@ static void worker_reaped(struct worker *w, int status)
 	} else if (w->state == WORKER_BACKOFF) {
 		log_error("worker %d of domain %u %s", (int)pid, w->domid, how);
 	}
-	w->pid = 0;
+	forget_process(w);
+	limits_changed(w->c);
+	if (w->state == WORKER_BACKOFF && w->backoff_over)
+		set_timer(w, 0, backoff_over);
 	worker_put(w);
+}
+
+/* One that was found has ended.  It may be a child all the same: of the daemon we were before an upgrade. */
+static void pid_ready(struct loop *l, int fd, uint32_t events, void *arg)
+{
+	struct worker *w = arg;
+	struct control *c = w->c;
+	siginfo_t si = { 0 };
+	char how[96] = "died";
+
+	w->own_fault = w->hung; /* as far as can be told of one that is no child */
+	if (waitid((idtype_t)P_PIDFD, (id_t)w->pidfd, &si, WEXITED | WNOHANG) == 0 && si.si_pid > 0)
+		exit_words(w, si.si_code == CLD_EXITED ? si.si_status << 8 : si.si_status, how, sizeof(how));
+	worker_reaped(w, how);
+	if (c->stopping && workers_left(c) == 0)
+		loop_stop(c->loop);
 }
 
 void workers_reap(struct control *c)
 {
 	struct worker *w, *n;
 	bool again = true;
+	char how[96];
 	int status;
 
 	/* Reaping one may free others that nobody uses: look from the start each time. */
 	while (again) {
 		again = false;
 		list_for_each_safe (w, n, &c->workers, link)
-			if (w->pid > 0 && waitpid(w->pid, &status, WNOHANG) == w->pid) {
-				worker_reaped(w, status);
+			if (w->pid > 0 && w->pidfd < 0 && waitpid(w->pid, &status, WNOHANG) == w->pid) {
+				exit_words(w, status, how, sizeof(how));
+				worker_reaped(w, how);
 				again = true;
 				break;
 			}
 	}
 	if (c->stopping && workers_left(c) == 0)
 		loop_stop(c->loop);
+}
+
+struct worker *worker_new(struct control *c, uint32_t domid)
+{
+	struct worker *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return NULL;
+	w->c = c;
+	w->domid = domid;
+	w->refs = 1;
+	w->sock = w->pidfd = -1;
+	list_init(&w->asks);
+	list_init(&w->found);
+	list_add_tail(&c->workers, &w->link);
+	return w;
+}
+
+int worker_found_ready(struct worker *w)
+{
+	int err = loop_add_fd(w->c->loop, w->sock, EPOLLIN, worker_ready, w, &w->watch);
+
+	if (err == 0)
+		err = loop_add_fd(w->c->loop, w->pidfd, EPOLLIN, pid_ready, w, &w->pid_watch);
+	if (err == 0) {
+		w->state = WORKER_READY;
+		limits_changed(w->c);
+	}
+	return err;
 }
 
 int worker_get(struct control *c, uint32_t domid, struct worker **ret)
@@ -511,17 +635,8 @@ int worker_get(struct control *c, uint32_t domid, struct worker **ret)
 			*ret = w;
 			return 0;
 		}
-	w = calloc(1, sizeof(*w));
-	if (!w)
-		return -ENOMEM;
-	w->c = c;
-	w->domid = domid;
-	w->refs = 1;
-	w->sock = -1;
-	list_init(&w->asks);
-	list_add_tail(&c->workers, &w->link);
-	*ret = w;
-	return 0;
+	*ret = worker_new(c, domid);
+	return *ret ? 0 : -ENOMEM;
 }
 
 static void quit_late(struct loop *l, void *arg)
@@ -530,7 +645,7 @@ static void quit_late(struct loop *l, void *arg)
 
 	w->timer = NULL;
 	log_error("worker %d of domain %u did not quit in %u s and is killed", (int)w->pid, w->domid, QUIT_MS / 1000);
-	kill(w->pid, SIGKILL);
+	worker_kill(w, SIGKILL);
 }
 
 static void worker_quit(struct worker *w)
@@ -540,9 +655,10 @@ static void worker_quit(struct worker *w)
 	if (w->state == WORKER_QUITTING)
 		return;
 	if (w->state == WORKER_READY && worker_ask(w, &q) < 0)
-		log_warn("out of memory: worker %d is told to quit by closing its socket", (int)w->pid);
+		log_warn("out of memory: worker %d is told to quit by a signal", (int)w->pid);
 	if (w->state == WORKER_STARTING || (w->state == WORKER_READY && list_empty(&w->asks))) {
-		/* Not up yet, or cannot be told: end of file says the same. */
+		/* Not up yet, or cannot be told. */
+		worker_kill(w, SIGTERM);
 		loop_del_fd(w->watch);
 		w->watch = NULL;
 		close(w->sock);
@@ -552,10 +668,26 @@ static void worker_quit(struct worker *w)
 	set_timer(w, QUIT_MS, quit_late);
 }
 
+void worker_hand_over(struct worker *w, uint32_t ms, worker_reply_fn *fn, void *arg)
+{
+	struct worker_ask q = { .type = WIRE_QUIT, .deadline_ms = ms, .kill = true, .fn = fn, .arg = arg };
+
+	if (worker_ask(w, &q) < 0) {
+		worker_kill(w, SIGKILL);
+		fn(arg, -ENOMEM, NULL);
+	}
+	w->state = WORKER_QUITTING;
+	set_timer(w, QUIT_MS, quit_late);
+}
+
 void worker_put(struct worker *w)
 {
 	if (!w || --w->refs > 0)
 		return;
+	if (w->c->leaving && w->state != WORKER_QUITTING) {
+		w->refs = 1; /* workers_free() comes */
+		return;
+	}
 	if (w->pid > 0) {
 		worker_quit(w); /* freed when it is reaped: that takes a reference and comes back here */
 		return;
@@ -581,6 +713,16 @@ uint32_t worker_domid(const struct worker *w)
 uint32_t worker_crashes(const struct worker *w)
 {
 	return w ? w->crashes : 0;
+}
+
+bool worker_own_fault(const struct worker *w)
+{
+	return w && w->own_fault;
+}
+
+uint32_t worker_deaths(const struct worker *w)
+{
+	return w ? w->deaths : 0;
 }
 
 uint64_t worker_backoff(const struct worker *w)
@@ -633,7 +775,7 @@ uint64_t worker_up_ns(const struct worker *w)
 	return w->pid > 0 ? now_ns() - w->started_ns : 0;
 }
 
-/* At the very end: whoever still lives drains at the end of file. */
+/* At the very end: who was told to quit drains, who was not serves on and waits for the next daemon. */
 void workers_free(struct control *c)
 {
 	while (!list_empty(&c->workers))

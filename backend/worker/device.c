@@ -11,6 +11,10 @@
 
 #define QUEUE_STACK (256u * 1024)
 
+/* One budget for all that a guest can make us say, however many devices it has: this process is one guest's. */
+static struct log_limit log_limit;
+static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
+
 struct device *device_find(uint32_t handle)
 {
 	struct device *d;
@@ -21,7 +25,7 @@ struct device *device_find(uint32_t handle)
 	return NULL;
 }
 
-void device_log_guest(struct device *d, enum log_level level, const char *fmt, ...)
+void worker_log_guest(enum log_level level, const char *fmt, ...)
 {
 	char text[256];
 	va_list ap;
@@ -29,9 +33,9 @@ void device_log_guest(struct device *d, enum log_level level, const char *fmt, .
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	pthread_mutex_lock(&d->log_lock);
-	log_guest(&d->limit, level, "%s", text);
-	pthread_mutex_unlock(&d->log_lock);
+	pthread_mutex_lock(&log_lock);
+	log_guest(&log_limit, level, "%s", text);
+	pthread_mutex_unlock(&log_lock);
 }
 
 int device_open(uint32_t handle, const struct wire_msg *m, void *reply, uint32_t *reply_bytes, struct device **ret)
@@ -47,10 +51,8 @@ int device_open(uint32_t handle, const struct wire_msg *m, void *reply, uint32_t
 	d->handle = handle;
 	d->class = worker_class;
 	d->state = DEVICE_OPEN;
-	pthread_mutex_init(&d->log_lock, NULL);
 	rc = d->class->open(d, m->body, m->hdr.bytes, m->fds, m->nr_fds, reply, reply_bytes);
 	if (rc) {
-		pthread_mutex_destroy(&d->log_lock);
 		free(d);
 		return rc;
 	}
@@ -63,7 +65,8 @@ void device_close(struct device *d)
 {
 	list_del(&d->link);
 	d->class->close(d);
-	pthread_mutex_destroy(&d->log_lock);
+	for (uint32_t i = 0; i < d->nr_tag_fds; i++)
+		close(d->tag_fds[i]);
 	free(d);
 }
 
@@ -108,7 +111,6 @@ static int queue_start_thread(struct queue *q)
 {
 	sigset_t all, old;
 	pthread_attr_t attr;
-	char name[16];
 	int rc;
 
 	sigfillset(&all);
@@ -124,8 +126,6 @@ static int queue_start_thread(struct queue *q)
 	if (rc)
 		return -rc;
 	q->running = true;
-	snprintf(name, sizeof(name), "queue-%u", q->index);
-	pthread_setname_np(q->thread, name);
 	return 0;
 }
 
@@ -139,6 +139,7 @@ static void add_stats(struct queue_stats *to, const struct queue_stats *q)
 	to->polls += STAT_GET(q->polls);
 	to->poll_hits += STAT_GET(q->poll_hits);
 	to->poll_ns += STAT_GET(q->poll_ns);
+	to->holds += STAT_GET(q->holds);
 }
 
 static void undo_queues(struct device *d)
@@ -152,13 +153,17 @@ static void undo_queues(struct device *d)
 	d->nr_queues = 0;
 	if (d->class->disconnected)
 		d->class->disconnected(d);
+	journal_unmap(&d->journal);
 }
 
 static int check_connect(const struct device *d, const struct wire_connect *c, uint32_t nr_fds)
 {
-	if (c->nr_queues == 0 || c->nr_queues > WIRE_MAX_QUEUES || c->order > WIRE_MAX_ORDER || nr_fds != c->nr_queues)
+	if (c->nr_queues == 0 || c->nr_queues > WIRE_MAX_QUEUES || c->order > WIRE_MAX_ORDER ||
+	    nr_fds != c->nr_queues + 1)
 		return -EINVAL;
 	if (c->nr_rings == 0 || c->nr_rings > WIRE_MAX_RINGS || c->nr_ports == 0 || c->nr_ports > c->nr_rings)
+		return -EINVAL;
+	if (c->resume > WIRE_RESUME_BLAME)
 		return -EINVAL;
 	if (d->state != DEVICE_OPEN)
 		return -EISCONN;
@@ -170,6 +175,12 @@ int device_connect(struct device *d, const struct wire_connect *c, const int *fd
 	int rc = check_connect(d, c, nr_fds);
 	uint32_t used = 0;
 
+	if (rc) {
+		for (uint32_t i = 0; i < nr_fds; i++)
+			close(fds[i]);
+		return rc;
+	}
+	rc = journal_map(&d->journal, fds[c->nr_queues], c, d->class->journal_bytes(c), d->name);
 	if (rc == 0)
 		rc = d->class->connect(d, c);
 	if (rc == 0) {
@@ -189,6 +200,8 @@ int device_connect(struct device *d, const struct wire_connect *c, const int *fd
 	}
 	for (uint32_t i = used; i < nr_fds; i++)
 		close(fds[i]);
+	if (rc == 0)
+		journal_ready(&d->journal);
 	for (uint32_t i = 0; rc == 0 && i < d->nr_queues; i++)
 		rc = queue_start_thread(&d->queues[i]);
 	if (rc == 0) {
@@ -201,6 +214,8 @@ int device_connect(struct device *d, const struct wire_connect *c, const int *fd
 		device_disconnect(d, false);
 	} else if (d->queues) {
 		undo_queues(d);
+	} else {
+		journal_unmap(&d->journal);
 	}
 	return rc;
 }
@@ -263,20 +278,33 @@ bool device_reap(struct device *d)
 void device_stat(struct device *d, struct metrics_out *o)
 {
 	struct queue_stats s = d->past;
+	struct grant_use g;
+	uint32_t delay_ms = 0;
 
-	for (uint32_t i = 0; i < d->nr_queues; i++)
+	grant_used(worker.grant, &g);
+	for (uint32_t i = 0; i < d->nr_queues; i++) {
 		add_stats(&s, &d->queues[i].stats);
+		delay_ms = MAX(delay_ms, STAT_GET(d->queues[i].stats.delay_ms));
+	}
 	metrics_put(o, "queues", d->nr_queues);
-	metrics_put(o, "broken", d->broken ? 1 : 0);
+	metrics_put(o, "broken", __atomic_load_n(&d->broken, __ATOMIC_RELAXED) ? 1 : 0);
 	metrics_put(o, "draining_ns", d->state == DEVICE_DRAINING ? now_ns() - d->drain_since : 0);
-	metrics_put(o, "log_suppressed", d->limit.suppressed);
+	pthread_mutex_lock(&log_lock);
+	metrics_put(o, "log_suppressed", log_limit.suppressed);
+	metrics_put(o, "log_bytes", log_limit.bytes);
+	pthread_mutex_unlock(&log_lock);
+	metrics_put(o, "grants_mapped", g.mapped);
+	metrics_put(o, "grants_limit", g.limit);
+	metrics_put(o, "grants_refused", g.refused);
 	metrics_put(o, "events_in", s.events_in);
 	metrics_put(o, "events_out", s.events_out);
 	metrics_put(o, "events_spurious", s.events_spurious);
+	metrics_put(o, "events_delay_ms", delay_ms);
 	metrics_put(o, "turns", s.turns);
 	metrics_put(o, "sleeps", s.sleeps);
 	metrics_put(o, "polls", s.polls);
 	metrics_put(o, "poll_hits", s.poll_hits);
 	metrics_put(o, "poll_ns", s.poll_ns);
+	metrics_put(o, "holds", s.holds);
 	d->class->stat(d, now_ns(), o);
 }

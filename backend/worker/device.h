@@ -17,13 +17,16 @@
 
 #include <pthread.h>
 #include "backend/class.h"
+#include "backend/worker/journal.h"
+#include "backend/worker/moderate.h"
 #include "backend/worker/poll.h"
 #include "common/base/list.h"
 #include "common/log/log.h"
 #include "common/xen/evtchn.h"
 #include "common/xen/grant.h"
 
-#define DRAIN_WARN_NS 5000000000ull
+#define DRAIN_WARN_NS   5000000000ull
+#define DEVICE_INFO_MAX 512u /* bytes of a class's reply to WIRE_OPEN */
 
 /* What woke a queue's thread; the same bits as STORE_WOKE_*. */
 #define QUEUE_WOKE_EVENT   1u
@@ -35,7 +38,8 @@
 #define STAT_GET(c)    __atomic_load_n(&(c), __ATOMIC_RELAXED)
 
 struct queue_stats {
-	uint64_t events_in, events_out, events_spurious, turns, sleeps, polls, poll_hits, poll_ns;
+	uint64_t events_in, events_out, events_spurious, turns, sleeps, polls, poll_hits, poll_ns, holds;
+	uint32_t delay_ms; /* now: its port stays masked so long, after events with nothing behind them */
 };
 
 struct queue {
@@ -59,7 +63,9 @@ struct queue {
 	const char *why;     /* the class's words for the -EPROTO it returns; NULL: it is the producer index */
 	uint64_t now;        /* ns: set by a turn that did something */
 	uint64_t busy_until; /* ns: end of the last such turn */
+	bool rest;           /* the class, in a turn: do not look for more before sleeping */
 	struct poll_ctl poll;
+	uint64_t held_until; /* ns: the class holds an event back till then (moderate.h); 0: none */
 
 	/* between the threads; atomic */
 	bool finish; /* main -> queue, before stop: what is in the ring is served first */
@@ -77,12 +83,11 @@ struct device {
 	const struct device_class *class;
 	void *priv;
 	char name[64];
-	struct log_limit limit; /* main thread and all queues: under log_lock */
-	pthread_mutex_t log_lock;
 	uint64_t poll_max_ns;
 	enum device_state state;
 	uint32_t nr_queues;
 	struct queue *queues;
+	struct journal journal;  /* while there are queues */
 	struct queue_stats past; /* of connections that are over */
 	/* DRAINING */
 	uint64_t drain_since, drain_warned;
@@ -91,13 +96,21 @@ struct device {
 	/* broken: atomic; the reason is written before it is set, by the one that sets breaking */
 	bool breaking, broken, broken_told;
 	char broken_why[96];
+	/* for the next control plane: WIRE_TAG's, and OPEN's reply */
+	struct wire_tag tag;
+	uint8_t tag_body[WIRE_TAG_MAX];
+	int tag_fds[WIRE_MAX_FDS];
+	uint32_t nr_tag_fds;
+	uint32_t info_bytes;
+	uint8_t info[DEVICE_INFO_MAX];
 };
 
 /* The worker around them (main.c). */
 struct worker {
 	uint32_t domid;
 	struct grant *grant;
-	int wake_fd; /* eventfd: a queue ended, a device broke */
+	uint32_t slowness; /* moderate_slowness() of this machine */
+	int wake_fd;       /* eventfd: a queue ended, a device broke */
 	struct list devices;
 };
 extern struct worker worker;
@@ -115,7 +128,7 @@ void device_close(struct device *d); /* OPEN only; frees it */
 void device_stat(struct device *d, struct metrics_out *o);
 
 /* A message a guest can cause. */
-void device_log_guest(struct device *d, enum log_level level, const char *fmt, ...) __printf(3, 4);
+void worker_log_guest(enum log_level level, const char *fmt, ...) __printf(2, 3);
 
 static inline void *queue_ring(const struct queue *q, uint32_t ring)
 {
@@ -130,6 +143,13 @@ static inline size_t queue_ring_bytes(const struct queue *q)
 /* queue.c */
 void *queue_thread(void *arg);
 void queue_notify(struct queue *q, uint32_t ring); /* that @ring has responses */
+
+/* The longest that a queue of @d may hold an event back, ns; 0: it does not look, so it holds none. */
+static inline uint64_t device_hold_ns(const struct device *d)
+{
+	return d->poll_max_ns ? (uint64_t)HOLD_NS * worker.slowness : 0;
+}
+
 /* One more bad request: after a burst of them the thread pauses for each (reliability: bad-request flood). */
 void queue_penalty(struct queue *q, uint64_t now);
 /* Plain wait for classes that have none of their own: event channel, control fd, and @fd when >= 0. */

@@ -9,28 +9,33 @@ void poll_init(struct poll_ctl *p, uint64_t max_ns, uint64_t now)
 	*p = (struct poll_ctl){ max_ns, max_ns, POLL_BURST_NS, now };
 }
 
-uint64_t poll_window(struct poll_ctl *p, uint64_t now)
+bool poll_affords(struct poll_ctl *p, uint64_t now, uint64_t ns)
 {
 	if (p->max_ns == 0)
-		return 0;
+		return false;
 	p->budget_ns = MIN(p->budget_ns + (now - p->last_ns) * POLL_SHARE / 100, POLL_BURST_NS);
 	p->last_ns = now;
-	return p->window_ns >= WINDOW_MIN_NS && p->budget_ns >= p->window_ns ? p->window_ns : 0;
+	return p->budget_ns >= ns;
 }
 
-static void spend(struct poll_ctl *p, uint64_t ns)
+uint64_t poll_window(struct poll_ctl *p, uint64_t now)
+{
+	return p->window_ns >= WINDOW_MIN_NS && poll_affords(p, now, p->window_ns) ? p->window_ns : 0;
+}
+
+void poll_spent(struct poll_ctl *p, uint64_t ns)
 {
 	p->budget_ns -= MIN(p->budget_ns, ns);
 }
 
 void poll_hit(struct poll_ctl *p, uint64_t spent_ns)
 {
-	spend(p, spent_ns / 2);
+	poll_spent(p, spent_ns / 2);
 }
 
 void poll_miss(struct poll_ctl *p, uint64_t spent_ns)
 {
-	spend(p, spent_ns);
+	poll_spent(p, spent_ns);
 	p->window_ns /= 2;
 }
 

@@ -27,6 +27,10 @@ void poll_init(struct poll_ctl *p, uint64_t max_ns, uint64_t now);
 uint64_t poll_window(struct poll_ctl *p, uint64_t now);
 void poll_hit(struct poll_ctl *p, uint64_t spent_ns);
 void poll_miss(struct poll_ctl *p, uint64_t spent_ns);
+/* May @ns be spent all the same, where there is another reason to look? */
+bool poll_affords(struct poll_ctl *p, uint64_t now, uint64_t ns);
+/* It was, in vain; this tells nothing of the window. */
+void poll_spent(struct poll_ctl *p, uint64_t ns);
 /* The thread slept, and work came @gap_ns after the last work was done. */
 void poll_slept(struct poll_ctl *p, uint64_t gap_ns);
 

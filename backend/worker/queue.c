@@ -11,6 +11,13 @@
  * second on the port stays masked for 1, 2, 4 .. 1000 ms.  While it waits for that the thread still serves what
  * it sees in the ring at the end of the delay.  Real work resets it.
  *
+ * Held events.  A class may hold a notification back for some microseconds (moderate.h).  The thread looks until
+ * that time is over, and it sends what is held before it sleeps or ends.
+ *
+ * The end.  Linux' blkfront says Closed with requests in its block layer that it has not put into the ring, and waits for
+ * their answers all the same, with the thread that handles every device of the guest: left unanswered, they hang it.  An
+ * event makes it put them in.  So a queue that was busy, and is to finish, sends one, and stays until nothing comes.
+ *
  * Bad requests.  Each takes a token of ERRORS_PER_SEC; without one the thread pauses 1 ms, which is the guest's
  * own time.
  */
@@ -18,6 +25,7 @@
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -26,7 +34,11 @@
 #define SPURIOUS_MAX_MS 1000u
 #define ERRORS_PER_SEC  1000u
 #define IDLE_FIRST_NS   1000000000ull
+#define SLOW_MACHINE    8     /* that slow, a CPU is emulated, and a pause is the dearest of instructions */
 #define FINISH_MAX      4096u /* requests and answers, of a front end that says it has stopped and goes on */
+/* Of a disk that is closed and was used in the second before: how long it waits for more; times slowness. */
+#define LINGER_NS     20000000ull
+#define LINGER_MAX_NS 500000000ull
 
 static inline void cpu_relax(void)
 {
@@ -66,7 +78,7 @@ void queue_penalty(struct queue *q, uint64_t now)
 	if (q->error_tokens)
 		q->error_tokens--;
 	else
-		nanosleep(&ms, NULL);
+		(void)ppoll(NULL, 0, &ms, NULL);
 }
 
 uint32_t queue_wait_fds(struct queue *q, int fd, int64_t timeout_ns)
@@ -88,6 +100,13 @@ uint32_t queue_wait_fds(struct queue *q, int fd, int64_t timeout_ns)
 	return woke;
 }
 
+static void undelay(struct queue *q)
+{
+	if (unlikely(q->unmask_at))
+		STAT_SET(q->stats.delay_ms, 0);
+	q->unmask_at = 0;
+}
+
 static void take_event(struct queue *q)
 {
 	uint32_t nr = 0;
@@ -107,9 +126,10 @@ static void take_event(struct queue *q)
 	if (!q->worked && !q->dev->class->peek(q)) {
 		STAT_ADD(q->stats.events_spurious, 1);
 		if (++q->spurious > 1) {
-			uint32_t shift = MIN(q->spurious - 2, 10u);
+			uint32_t shift = MIN(q->spurious - 2, 10u), ms = MIN(1u << shift, SPURIOUS_MAX_MS);
 
-			q->unmask_at = now_ns() + MIN(1u << shift, SPURIOUS_MAX_MS) * 1000000ull;
+			q->unmask_at = now_ns() + ms * 1000000ull;
+			STAT_SET(q->stats.delay_ms, ms);
 		}
 	}
 	q->worked = false;
@@ -121,32 +141,51 @@ static void unmask(struct queue *q)
 		if (q->masked & 1u << i)
 			(void)evtchn_unmask(q->evtchn, q->port[i]);
 	q->masked = 0;
-	q->unmask_at = 0;
+	undelay(q);
+}
+
+/* A held event is looked at again when its time is over, or, with UINT64_MAX, sent. */
+static void settle(struct queue *q, uint64_t now)
+{
+	if (q->held_until && now >= q->held_until)
+		q->dev->class->settle(q, now);
+}
+
+/* How long a held event may make us look, whether looking pays or not: without it there is no holding. */
+static uint64_t held_for(struct queue *q, uint64_t now)
+{
+	uint64_t ns = q->held_until > now ? q->held_until - now : 0;
+
+	return ns && poll_affords(&q->poll, now, ns) ? ns : 0;
 }
 
 /* Look for a while. True: there is something to do. */
 static bool look(struct queue *q)
 {
 	uint64_t start = q->busy_until, window = poll_window(&q->poll, start), now = start;
-	bool found = false;
+	uint64_t end = start + MAX(window, held_for(q, start));
+	bool found = false, relax = worker.slowness < SLOW_MACHINE;
 
-	if (!window)
+	if (end == start)
 		return false;
 	do {
-		for (int i = 0; i < 16 && !found; i++) {
+		for (uint32_t i = 0; i < q->dev->class->peeks && !found; i++) {
 			found = q->dev->class->peek(q) || stopping(q) || halted(q);
-			if (!found)
+			if (!found && relax)
 				cpu_relax();
 		}
 		now = now_ns();
-	} while (!found && now - start < window);
+		settle(q, now);
+	} while (!found && now < end);
 	STAT_ADD(q->stats.polls, 1);
 	STAT_ADD(q->stats.poll_ns, now - start);
 	if (found) {
 		STAT_ADD(q->stats.poll_hits, 1);
 		poll_hit(&q->poll, now - start);
-	} else {
+	} else if (window) {
 		poll_miss(&q->poll, now - start);
+	} else {
+		poll_spent(&q->poll, now - start);
 	}
 	return found;
 }
@@ -160,6 +199,7 @@ static int sleep_until_work(struct queue *q)
 	uint32_t woke;
 	int rc;
 
+	settle(q, UINT64_MAX);
 	if (q->masked && now >= q->unmask_at && !halted(q))
 		unmask(q);
 	if (!halted(q) && !stopping(q)) {
@@ -197,9 +237,28 @@ static void halt(struct queue *q, int err)
 		 err != -EPROTO ? strerror(-err) : (q->why ? q->why : "the ring's producer index is impossible"));
 	/* The main thread reads the reason after it sees this. */
 	__atomic_store_n(&d->broken, true, __ATOMIC_RELEASE);
-	device_log_guest(d, LOG_LVL_WARN, "%s: front end broke the protocol: %s; its rings are halted", d->name,
+	worker_log_guest(LOG_LVL_WARN, "%s: front end broke the protocol: %s; its rings are halted", d->name,
 			 d->broken_why);
 	worker_wake();
+}
+
+/* To be finished, and nothing is left to do: does the guest, when it gets an event, put in what it still has? */
+static bool more_comes(struct queue *q)
+{
+	const struct timespec pause = { 0, 1000000 };
+	uint64_t now = now_ns(), end = now + MIN(LINGER_NS * worker.slowness, LINGER_MAX_NS);
+	bool found = false;
+
+	if (!q->dev->class->lingers || now - q->busy_until >= IDLE_FIRST_NS)
+		return false;
+	for (uint32_t i = 0; i < q->nr_ports; i++)
+		queue_notify(q, i);
+	while (!found && now < end && !halted(q)) {
+		(void)ppoll(NULL, 0, &pause, NULL);
+		found = q->dev->class->peek(q);
+		now = now_ns();
+	}
+	return found;
 }
 
 static void serve(struct queue *q)
@@ -225,17 +284,22 @@ static void serve(struct queue *q)
 			STAT_ADD(q->stats.turns, 1);
 			q->worked = true;
 			q->spurious = 0;
-			q->unmask_at = 0;
+			undelay(q);
 			q->busy_until = q->now;
 			if (slept)
 				poll_slept(&q->poll, q->busy_until - before);
 			slept = false;
+			settle(q, q->now);
 			continue;
 		}
 		/* With nothing in flight there was room to take: a turn that found nothing found the ring empty. */
-		if (stop && c->drained(q))
-			return;
-		if (!stop && take && !slept && !q->unmask_at && look(q))
+		if (stop && c->drained(q)) {
+			settle(q, UINT64_MAX);
+			if (!finish || halted(q) || !more_comes(q))
+				return;
+			continue;
+		}
+		if (!stop && take && !slept && !q->unmask_at && !q->rest && look(q))
 			continue;
 		n = sleep_until_work(q);
 		if (n < 0)
@@ -247,10 +311,13 @@ static void serve(struct queue *q)
 void *queue_thread(void *arg)
 {
 	struct queue *q = arg;
+	char name[16];
 	int rc;
 
+	snprintf(name, sizeof(name), "queue-%u", q->index);
+	prctl(PR_SET_NAME, name); /* its own: another thread would have to open a file for that */
 	q->busy_until = now_ns();
-	poll_init(&q->poll, q->dev->poll_max_ns, q->busy_until);
+	poll_init(&q->poll, q->dev->poll_max_ns * worker.slowness, q->busy_until);
 	rc = q->dev->class->queue_start ? q->dev->class->queue_start(q) : 0;
 	if (rc)
 		halt(q, rc);

@@ -92,6 +92,26 @@ static void useful_looking_may_go_on_for_ever(void **state)
 	}
 }
 
+/* Looking for another reason than that it pays: from the same budget, and the window does not hear of it. */
+static void other_reasons_to_look_share_the_budget(void **state)
+{
+	struct poll_ctl p;
+	uint64_t now = 0, spent = 0;
+
+	poll_init(&p, 0, 0);
+	assert_false(poll_affords(&p, 1000000000, 1)); /* never polls */
+	poll_init(&p, 50000, 0);
+	while (poll_affords(&p, now, 20000)) {
+		poll_spent(&p, 20000);
+		now += 20000;
+		spent += 20000;
+		assert_true(spent <= 2 * POLL_BURST_NS);
+	}
+	assert_true(spent > POLL_BURST_NS);
+	now += 1000000;
+	assert_int_equal(poll_window(&p, now), 50000);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -100,6 +120,7 @@ int main(void)
 		cmocka_unit_test(work_that_comes_soon_after_sleeping_brings_it_back),
 		cmocka_unit_test(work_that_comes_late_does_not),
 		cmocka_unit_test(no_guest_makes_us_waste_more_than_the_share),
+		cmocka_unit_test(other_reasons_to_look_share_the_budget),
 		cmocka_unit_test(useful_looking_may_go_on_for_ever),
 	};
 

@@ -23,7 +23,8 @@
 #include <cmocka.h>
 #include <xengnttab.h>
 
-#include "backend/block/blk-parse.h"
+#include "backend/block/blk-journal.h"
+#include "backend/journal.h"
 #include "backend/control/wire.h"
 #include "common/ring/ring.h"
 #include "common/span/span.h"
@@ -156,13 +157,25 @@ static void open_disk(struct world *w, int fd, uint32_t flags, uint32_t poll_us)
 	memcpy(&w->info, w->m.body, sizeof(w->info));
 }
 
+/* As the control plane makes it. */
+static int journal_new(const struct wire_connect *c)
+{
+	struct journal_head h = { .class = "disk", .uuid = "test", .wire = *c };
+	int fd = memfd_create("journal", MFD_CLOEXEC);
+
+	journal_head_seal(&h, blk_journal_bytes(c));
+	assert_int_equal(ftruncate(fd, (off_t)h.bytes), 0);
+	assert_int_equal(pwrite(fd, &h, sizeof(h), 0), sizeof(h));
+	return fd;
+}
+
 static int connect_disk(struct world *w, enum blk_abi abi, uint32_t order, uint32_t features)
 {
 	struct wire_connect c = {
 		.abi = abi, .features = features, .nr_queues = 1, .order = order, .nr_rings = 1, .nr_ports = 1
 	};
 	uint32_t pages = 1u << order;
-	int fd, port;
+	int fds[2], port;
 
 	w->abi = abi;
 	w->order = order;
@@ -178,9 +191,11 @@ static int connect_disk(struct world *w, enum blk_abi abi, uint32_t order, uint3
 	assert_true(port > 0);
 	w->port = (uint32_t)port;
 	memcpy(c.queue[0].refs, w->ring_refs, pages * sizeof(uint32_t));
-	fd = bind_port(port, &c.queue[0].port[0]);
-	port = ask(w, WIRE_CONNECT, &c, sizeof(c), &fd, 1);
-	close(fd);
+	fds[0] = bind_port(port, &c.queue[0].port[0]);
+	fds[1] = journal_new(&c);
+	port = ask(w, WIRE_CONNECT, &c, sizeof(c), fds, 2);
+	close(fds[0]);
+	close(fds[1]);
 	return port;
 }
 
@@ -452,6 +467,27 @@ static uint64_t metric(struct world *w, const char *name)
 	return 0;
 }
 
+/* Until its thread sleeps, having nothing to do: nothing it counts moves for a while. */
+static void settle(struct world *w)
+{
+	uint64_t was, is = UINT64_MAX;
+
+	do {
+		was = is;
+		usleep(50000);
+		is = metric(w, "sleeps") + metric(w, "turns") + metric(w, "events_in");
+	} while (is != was);
+}
+
+static void a_disk_just_used(struct world *w, int fd)
+{
+	open_disk(w, fd, BLK_O_MEMORY, 0);
+	assert_int_equal(connect_disk(w, BLK_ABI_X86_64, 0, 0), 0);
+	put_rw(w, BLKIF_OP_FLUSH_DISKCACHE, 0, 0, 0, 0);
+	assert_int_equal(one(w, 0, BLKIF_OP_FLUSH_DISKCACHE), BLKIF_RSP_OKAY);
+	settle(w);
+}
+
 /* Nobody is told of the requests, so that they are found in the ring, or not, by the disconnect alone. */
 static void a_ring_left_full_is_served_when_told_to_finish(void **state)
 {
@@ -459,12 +495,7 @@ static void a_ring_left_full_is_served_when_told_to_finish(void **state)
 		int fd = scratch("/dev/shm", DISK);
 		struct world *w = start();
 
-		open_disk(w, fd, BLK_O_MEMORY, 0);
-		assert_int_equal(connect_disk(w, BLK_ABI_X86_64, 0, 0), 0);
-		put_rw(w, BLKIF_OP_FLUSH_DISKCACHE, 0, 0, 0, 0);
-		assert_int_equal(one(w, 0, BLKIF_OP_FLUSH_DISKCACHE), BLKIF_RSP_OKAY);
-		while (metric(w, "sleeps") < 2) /* before the flush, and after it */
-			usleep(1000);
+		a_disk_just_used(w, fd);
 		for (uint64_t id = 1; id <= 31; id++)
 			put_rw(w, BLKIF_OP_WRITE, id, id * 8, 0, 1);
 		assert_true(ring_front_push(&w->ring)); /* it wants to be told */
@@ -475,6 +506,37 @@ static void a_ring_left_full_is_served_when_told_to_finish(void **state)
 		stop(w);
 		close(fd);
 	}
+}
+
+/* As Linux' blkfront: what it had no place for in the ring, it puts in when it gets an event, also when it has said Closed. */
+static void what_a_closed_front_end_puts_in_when_told_is_served(void **state)
+{
+	struct wire_disconnect how = { .finish = 1 };
+	struct wire_hdr h = { .type = WIRE_DISCONNECT, .handle = 7, .bytes = sizeof(how) };
+	int fd = scratch("/dev/shm", DISK);
+	struct world *w = start();
+
+	a_disk_just_used(w, fd);
+	assert_true(evtchn_next(w->evtchn) != 0); /* none of before, if there was one */
+	assert_int_equal(evtchn_unmask(w->evtchn, w->port), 0);
+	h.seq = ++w->seq;
+	assert_int_equal(wire_send(w->sock, &h, &how, NULL, 0), 0);
+	for (uint64_t id = 1; id <= 2; id++) { /* one brings the next */
+		struct pollfd p = { .fd = evtchn_fd(w->evtchn), .events = POLLIN };
+
+		assert_int_equal(poll(&p, 1, 10000), 1);
+		assert_int_equal(evtchn_next(w->evtchn), (int)w->port);
+		assert_int_equal(evtchn_unmask(w->evtchn, w->port), 0);
+		put_rw(w, BLKIF_OP_WRITE, id, id * 8, 0, 1);
+		push(w);
+		wait_for(w, 1);
+		assert_int_equal(get_answer(w).status, BLKIF_RSP_OKAY);
+	}
+	assert_int_equal(wire_recv(w->sock, &w->m), 0);
+	assert_int_equal(w->m.hdr.type, WIRE_DISCONNECT | WIRE_REPLY);
+	assert_int_equal(w->m.hdr.err, 0);
+	stop(w);
+	close(fd);
 }
 
 static void bad_requests_are_counted_and_answered(void **state)
@@ -502,6 +564,118 @@ static void bad_requests_are_counted_and_answered(void **state)
 	assert_int_equal(metric(w, "bad_requests"), 4 + 2);
 	assert_int_equal(metric(w, "responses"), 7);
 	stop(w);
+}
+
+/* A front end as a kernel has it: @depth in flight, an event asked for at the next response, posts again when told. */
+static void stream(struct world *w, uint32_t depth, uint32_t total)
+{
+	uint32_t sent = 0, got = 0;
+
+	for (; sent < depth; sent++)
+		put_rw(w, BLKIF_OP_READ, sent, sent * 8, sent, 1);
+	push(w);
+	while (got < total) {
+		wait_for(w, 1);
+		for (int n = ring_front_pending(&w->ring); n > 0; n--, got++) {
+			struct answer a = get_answer(w);
+
+			assert_int_equal(a.status, BLKIF_RSP_OKAY);
+			if (sent++ < total)
+				put_rw(w, BLKIF_OP_READ, a.id, a.id * 8, (uint32_t)a.id, 1);
+		}
+		push(w);
+	}
+}
+
+static void events_are_held_for_a_stream_alone_and_none_is_lost(void **state)
+{
+	static const struct {
+		uint32_t depth, poll_us;
+		const char *no_uring; /* NULL: in memory */
+		bool held;
+	} cases[] = { { 32, 50, NULL, true }, { 32, 0, NULL, false }, { 1, 50, NULL, false },
+		      { 2, 50, NULL, false }, { 1, 50, "1", false },  { 2, 50, "0", false } };
+
+	setenv("SYNTH_SLOWNESS", "1", 1);
+	for (uint32_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		int fd = scratch(cases[i].no_uring ? "/var/tmp" : "/dev/shm", DISK);
+		struct world *w;
+
+		setenv("SYNTH_NO_URING", cases[i].no_uring ? cases[i].no_uring : "0", 1);
+		w = start();
+		open_disk(w, fd, cases[i].no_uring ? 0 : BLK_O_MEMORY, cases[i].poll_us);
+		assert_int_equal(connect_disk(w, BLK_ABI_X86_64, 0, BLK_F_PERSISTENT), 0);
+		stream(w, cases[i].depth, cases[i].no_uring ? 2000 : 20000);
+		if (cases[i].held)
+			assert_true(metric(w, "holds") > 0 && metric(w, "events_out") * 10 <= metric(w, "responses"));
+		else /* but for trials, ever more seldom */
+			assert_true(metric(w, "holds") <= (cases[i].poll_us ? 32 : 0));
+		assert_int_equal(disconnect(w), 0);
+		stop(w);
+		close(fd);
+	}
+	unsetenv("SYNTH_NO_URING");
+	unsetenv("SYNTH_SLOWNESS");
+}
+
+/* An NBD server, leader of its process group, whose upper half does not answer. */
+static int half_dead_server(pid_t *pid)
+{
+	int sv[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
+	*pid = fork();
+	assert_true(*pid >= 0);
+	if (*pid == 0) {
+		if (setpgid(0, 0) < 0 || dup2(sv[1], 0) < 0 || dup2(sv[1], 1) < 0)
+			_exit(127);
+		execlp("nbdkit", "nbdkit", "-s", "eval", "get_size=echo 16M", "thread_model=echo parallel",
+		       "pread=[ $4 -lt 8388608 ] || exec sleep 60; head -c $3 /dev/zero", (char *)NULL);
+		_exit(127);
+	}
+	setpgid(*pid, *pid);
+	close(sv[1]);
+	return sv[0];
+}
+
+static void end_server(pid_t pid)
+{
+	kill(-pid, SIGKILL);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+/* Seven requests of eight hang, so that an event for the eighth may be held: nothing but the clock ends that. */
+static void a_held_event_goes_out_in_time_while_others_hang(void **state)
+{
+	struct blk_open o = { .kind = BLK_STORE_NBD, .poll_max_us = 50, .sector = 512, .name = "test/xvda" };
+	struct world *w;
+	pid_t server;
+	int fd, rc;
+
+	if (system("nbdkit eval --version >/dev/null 2>&1") != 0)
+		skip();
+	setenv("SYNTH_SLOWNESS", "40", 1);
+	w = start();
+	fd = half_dead_server(&server);
+	rc = ask(w, WIRE_OPEN, &o, sizeof(o), &fd, 1);
+	close(fd);
+	if (rc == 0) {
+		assert_int_equal(connect_disk(w, BLK_ABI_X86_64, 0, BLK_F_PERSISTENT), 0);
+		for (uint32_t i = 0; i < 7; i++)
+			put_rw(w, BLKIF_OP_READ, 1000 + i, (8u << 20) / 512 + i * 8, i, 1);
+		for (uint32_t i = 0; i < 100; i++) {
+			put_rw(w, BLKIF_OP_READ, i, i * 8, 7, 1);
+			assert_int_equal(one(w, i, BLKIF_OP_READ), BLKIF_RSP_OKAY); /* or 10 s, and failed */
+		}
+		assert_true(metric(w, "holds") > 0);
+	}
+	end_server(server);
+	if (rc == 0)
+		assert_int_equal(disconnect(w), 0);
+	stop(w);
+	unsetenv("SYNTH_SLOWNESS");
+	if (rc)
+		skip(); /* built without libnbd */
 }
 
 static void an_impossible_producer_halts_the_ring_and_is_told_once(void **state)
@@ -675,7 +849,10 @@ int main(int argc, char **argv)
 		cmocka_unit_test(every_engine_moves_data_in_every_abi),
 		cmocka_unit_test(flush_barrier_and_discard_are_served),
 		cmocka_unit_test(a_ring_left_full_is_served_when_told_to_finish),
+		cmocka_unit_test(what_a_closed_front_end_puts_in_when_told_is_served),
 		cmocka_unit_test(bad_requests_are_counted_and_answered),
+		cmocka_unit_test(events_are_held_for_a_stream_alone_and_none_is_lost),
+		cmocka_unit_test(a_held_event_goes_out_in_time_while_others_hang),
 		cmocka_unit_test(an_impossible_producer_halts_the_ring_and_is_told_once),
 		cmocka_unit_test(a_full_ring_is_served_again_and_again),
 		cmocka_unit_test(spurious_events_are_counted_and_slowed_down),

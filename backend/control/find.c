@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * find.c - workers of a daemon that died: they serve on, and are found at the sockets it made for them (listener.h).
+ *
+ * A worker greets who connects with HELLO and one DEVICE for each device it has.  This is heard before xenstore is looked
+ * through (discover.c), which then finds for each device whether somebody serves it.  The order matters: a device opened
+ * again while its worker lives would wait for a lock for ever.  So who does not answer in time is killed, and its devices are
+ * served by another, as after any death of a worker.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include "backend/control/worker.h"
+
+#define FIND_MS  10000u
+#define DRAIN_MS 60000u
+#define CLOSE_MS 5000u
+
+void found_device_free(struct found_device *f)
+{
+	if (!f)
+		return;
+	for (uint32_t i = 0; i < f->nr_fds; i++)
+		close(f->fds[i]);
+	list_del(&f->link);
+	free(f);
+}
+
+void found_free(struct worker *w)
+{
+	while (!list_empty(&w->found))
+		found_device_free(list_entry(w->found.next, struct found_device, link));
+}
+
+/* ---------------------------------------------------------------- hearing */
+
+static bool sane(const struct wire_msg *m, struct wire_device *t)
+{
+	if (m->hdr.bytes < sizeof(*t))
+		return false;
+	memcpy(t, m->body, sizeof(*t));
+	return t->tag.bytes <= WIRE_TAG_MAX && t->info_bytes <= WIRE_MAX_BODY &&
+	       m->hdr.bytes == sizeof(*t) + t->tag.bytes + t->info_bytes && t->state <= WIRE_DEVICE_DRAINING &&
+	       memchr(t->tag.uuid, '\0', sizeof(t->tag.uuid)) && memchr(t->broken_why, '\0', sizeof(t->broken_why));
+}
+
+static int hear_device(struct worker *w, struct wire_msg *m)
+{
+	struct found_device *f;
+	struct wire_device t;
+
+	if (!sane(m, &t))
+		return -EPROTO;
+	f = calloc(1, sizeof(*f) + t.tag.bytes + t.info_bytes);
+	if (!f)
+		return -ENOMEM;
+	f->w = w;
+	f->handle = m->hdr.handle;
+	f->told = t;
+	memcpy(f->body, m->body + sizeof(t), t.tag.bytes + t.info_bytes);
+	f->tag = f->body;
+	f->info = f->body + t.tag.bytes;
+	memcpy(f->fds, m->fds, m->nr_fds * sizeof(int));
+	f->nr_fds = m->nr_fds;
+	m->nr_fds = 0;
+	list_init(&f->link);
+	list_add_tail(&w->found, &f->link);
+	w->c->next_handle = MAX(w->c->next_handle, f->handle);
+	w->era = MIN(w->era, t.tag.era);
+	w->expected--;
+	return 0;
+}
+
+/* 0: there may be more to hear. */
+static int hear(struct worker *w)
+{
+	static struct wire_msg m;
+	struct wire_hello hello;
+	int err = wire_recv(w->sock, &m);
+
+	if (err < 0)
+		return err == -EAGAIN ? 0 : err;
+	if (!w->greeted && m.hdr.type == WIRE_HELLO && m.hdr.bytes == sizeof(hello)) {
+		memcpy(&hello, m.body, sizeof(hello));
+		w->greeted = true;
+		w->expected = hello.nr_devices;
+	} else if (w->greeted && w->expected > 0 && m.hdr.type == WIRE_DEVICE) {
+		err = hear_device(w, &m);
+	} else {
+		err = m.hdr.type & WIRE_REPLY ? 0 : -EPROTO; /* of a question of the daemon before us */
+	}
+	for (uint32_t i = 0; i < m.nr_fds; i++)
+		close(m.fds[i]);
+	return err;
+}
+
+static bool complete(const struct worker *w)
+{
+	return w->state == WORKER_READY || (w->greeted && w->expected == 0);
+}
+
+/* It is of no use: its devices are for others. */
+static void give_up(struct worker *w, const char *why)
+{
+	log_error("worker %d of domain %u %s and is killed; another serves its devices", (int)w->pid, w->domid, why);
+	worker_kill(w, SIGKILL);
+	listener_remove(w->listener);
+	w->state = WORKER_QUITTING;
+	worker_free(w);
+}
+
+static void hear_all(struct control *c)
+{
+	uint64_t end = now_ns() + FIND_MS * 1000000ull, now;
+	struct worker *w, *n;
+	bool waiting = true;
+
+	while (waiting && (now = now_ns()) < end) {
+		struct pollfd p[64];
+		nfds_t nr = 0;
+
+		waiting = false;
+		list_for_each (w, &c->workers, link)
+			if (!complete(w) && nr < ARRAY_SIZE(p))
+				p[nr++] = (struct pollfd){ .fd = w->sock, .events = POLLIN };
+		if (nr == 0 || poll(p, nr, (int)((end - now) / 1000000u) + 1) < 0)
+			continue;
+		list_for_each_safe (w, n, &c->workers, link) {
+			int err = complete(w) ? 0 : hear(w);
+
+			if (w->state == WORKER_READY)
+				continue;
+			if (err == 0 && complete(w))
+				err = worker_found_ready(w);
+			if (err == -EPIPE) { /* it ended, as it had been about to */
+				listener_remove(w->listener);
+				worker_free(w);
+			} else if (err < 0) {
+				give_up(w, "cannot be understood");
+			}
+		}
+		list_for_each (w, &c->workers, link)
+			waiting |= !complete(w);
+	}
+	list_for_each_safe (w, n, &c->workers, link)
+		if (!complete(w))
+			give_up(w, "does not answer");
+}
+
+/* The process behind @sock, as it was when we connected: it must be there still, with its number. */
+static int watch_process(struct worker *w)
+{
+	struct pollfd p = { .fd = w->sock };
+
+	w->pidfd = (int)syscall(SYS_pidfd_open, w->pid, 0);
+	if (w->pidfd < 0)
+		return -errno;
+	return poll(&p, 1, 0) > 0 && (p.revents & POLLHUP) ? -EPIPE : 0;
+}
+
+static void reached(void *arg, const char *name, uint32_t domid, int sock, pid_t pid)
+{
+	struct control *c = arg;
+	struct worker *w = worker_new(c, domid);
+	int err;
+
+	if (!w) {
+		log_error("out of memory: worker %d of domain %u is left alone", (int)pid, domid);
+		close(sock);
+		return;
+	}
+	w->sock = sock;
+	w->pid = pid;
+	w->started_ns = now_ns();
+	w->era = c->era;
+	snprintf(w->listener, sizeof(w->listener), "%s", name);
+	err = watch_process(w);
+	if (err < 0) {
+		log_error("worker %d of domain %u cannot be watched: %s", (int)pid, domid, strerror(-err));
+		worker_free(w);
+	}
+}
+
+void workers_find(struct control *c)
+{
+	const struct worker *w;
+
+	listener_each(c->class->stem, reached, c);
+	hear_all(c);
+	list_for_each (w, &c->workers, link)
+		log_info("worker %d of domain %u found again", (int)w->pid, w->domid);
+}
+
+/* ------------------------------------------------------------------ whose */
+
+struct found_device *worker_claim(struct control *c, uint32_t domid, const char *uuid)
+{
+	struct found_device *f;
+	struct worker *w;
+
+	list_for_each (w, &c->workers, link) {
+		if (w->domid != domid || w->state != WORKER_READY || !*uuid)
+			continue;
+		list_for_each (f, &w->found, link)
+			if (strcmp(f->told.tag.uuid, uuid) == 0) {
+				list_del(&f->link);
+				w->refs++;
+				return f;
+			}
+	}
+	return NULL;
+}
+
+static void closed(void *arg, int err, const struct wire_msg *m)
+{
+	struct found_device *f = arg;
+	struct worker *w = f->w;
+
+	found_device_free(f);
+	worker_put(w);
+}
+
+static void drained(void *arg, int err, const struct wire_msg *m)
+{
+	struct found_device *f = arg;
+	struct worker_ask q = {
+		.type = WIRE_CLOSE, .handle = f->handle, .deadline_ms = CLOSE_MS, .fn = closed, .arg = f
+	};
+
+	if (err == -EPIPE || worker_ask(f->w, &q) < 0)
+		closed(f, err, NULL);
+}
+
+void worker_drop(struct found_device *f)
+{
+	const struct wire_disconnect how = { 0 };
+	struct worker_ask q = { .type = WIRE_DISCONNECT,
+				.handle = f->handle,
+				.body = &how,
+				.bytes = sizeof(how),
+				.deadline_ms = DRAIN_MS,
+				.kill = true,
+				.fn = drained,
+				.arg = f };
+
+	log_info("worker %d of domain %u has a device that is not there any more: closing it", (int)f->w->pid,
+		 f->w->domid);
+	if (worker_ask(f->w, &q) < 0)
+		closed(f, -ENOMEM, NULL);
+}
+
+void workers_unclaimed(struct control *c)
+{
+	struct worker *w, *n;
+
+	list_for_each_safe (w, n, &c->workers, link) {
+		if (w->state != WORKER_READY || w->pidfd < 0)
+			continue;
+		while (!list_empty(&w->found)) {
+			struct found_device *f = list_entry(w->found.next, struct found_device, link);
+
+			list_del(&f->link);
+			w->refs++;
+			worker_drop(f);
+		}
+		worker_put(w); /* ours, since it was found */
+	}
+}
