@@ -13,6 +13,8 @@
 #include <xen/io/blkif.h>
 #include "backend/block/blk-control.h"
 #include "backend/block/blk-front.h"
+#include "backend/block/blk-journal.h"
+#include "backend/block/fence.h"
 #include "backend/block/image.h"
 #include "backend/control/spec.h"
 #include "common/span/span.h"
@@ -30,6 +32,8 @@ struct blk_spec {
 	bool opened, is_direct;
 	char cache_why[96];
 	struct blk_info info;
+	struct fence *fence; /* nbd: of the worker's connection; NULL: there is none, or we do not have it */
+	uint64_t blind_ns;   /* nbd: since when one is missing that would be needed; 0 */
 };
 
 struct blk_open_priv {
@@ -38,6 +42,9 @@ struct blk_open_priv {
 	bool readonly, direct;
 	bool is_direct;
 	char cache_why[96];
+	struct fence *before, *now; /* of the last connection, and of the one that is made */
+	bool unanswered;            /* in the first */
+	uint64_t blind_ns;
 };
 
 static int spec_target(struct blk_spec *s, const char *target, struct fault *f)
@@ -161,7 +168,10 @@ static int blk_spec_load(const struct node_getter *g, const struct class_options
 
 static void blk_spec_free(void *spec)
 {
-	free(spec);
+	struct blk_spec *s = spec;
+
+	fence_put(s->fence);
+	free(s);
 }
 
 /* ------------------------------------------------------------------ nodes */
@@ -232,7 +242,7 @@ static void blk_nodes_live(const void *spec, struct nodes *n)
 
 static int blk_open_new(void *spec, const char *device, struct open_job *j)
 {
-	const struct blk_spec *s = spec;
+	struct blk_spec *s = spec;
 	struct blk_open_priv *p = calloc(1, sizeof(*p));
 
 	if (!p)
@@ -246,8 +256,23 @@ static int blk_open_new(void *spec, const char *device, struct open_job *j)
 	p->open.poll_max_us = s->poll_us;
 	snprintf(p->open.name, sizeof(p->open.name), "%s", device);
 	snprintf(p->open.export, sizeof(p->open.export), "%s", s->uri.export);
+	p->before = fence_ref(s->fence);
+	p->unanswered = j->unanswered;
+	if (s->uri.kind == BLK_STORE_NBD && !s->fence && j->unanswered && s->blind_ns == 0)
+		s->blind_ns = now_ns();
+	p->blind_ns = s->blind_ns;
 	j->priv = p;
 	return 0;
+}
+
+/* Nothing of the last worker is under way any more. */
+static int fence(const struct blk_open_priv *p, struct fault *f)
+{
+	if (p->readonly)
+		return 0;
+	if (p->before)
+		return fence_wait(p->before, FENCE_WAIT_MS, p->unanswered, f);
+	return p->blind_ns ? fence_blind(p->blind_ns, f) : 0;
 }
 
 static void blk_open_run(struct open_job *j)
@@ -255,6 +280,9 @@ static void blk_open_run(struct open_job *j)
 	struct blk_open_priv *p = j->priv;
 	struct image im = { .fd = -1 };
 
+	j->err = fence(p, &j->fault);
+	if (j->err < 0)
+		return;
 	j->err = image_open(&p->uri, p->readonly, p->direct, &im, &j->fault);
 	j->id[0] = im.dev;
 	j->id[1] = im.ino;
@@ -262,6 +290,13 @@ static void blk_open_run(struct open_job *j)
 		return;
 	if (im.fd >= 0)
 		j->fds[j->nr_fds++] = im.fd;
+	if (p->uri.kind == BLK_STORE_NBD) {
+		p->now = fence_new(im.fd);
+		if (!p->now) {
+			j->err = fault_set(&j->fault, FAULT_FAILED, -EMFILE, "out of memory or file descriptors");
+			return;
+		}
+	}
 	p->open.flags |= im.flags;
 	p->open.size = im.size;
 	p->open.sector = im.sector;
@@ -279,14 +314,64 @@ static void blk_open_told(void *spec, const struct open_job *j)
 
 	s->is_direct = p->is_direct;
 	memcpy(s->cache_why, p->cache_why, sizeof(s->cache_why));
+	fence_put(s->fence);
+	s->fence = fence_ref(p->now);
+	s->blind_ns = 0;
+}
+
+struct blk_kept {
+	uint32_t is_direct;
+	char cache_why[96];
+};
+
+static uint32_t blk_keep(const void *spec, void *body, int fds[WIRE_MAX_FDS], uint32_t *nr_fds)
+{
+	const struct blk_spec *s = spec;
+	struct blk_kept k = { .is_direct = s->is_direct };
+
+	_Static_assert(sizeof(k) <= WIRE_TAG_MAX, "what is kept of a disk fits a tag");
+	memcpy(k.cache_why, s->cache_why, sizeof(k.cache_why));
+	memcpy(body, &k, sizeof(k));
+	*nr_fds = 0;
+	if (s->fence)
+		fds[(*nr_fds)++] = fence_fd(s->fence);
+	return sizeof(k);
+}
+
+static int blk_taken(void *spec, const struct taken *t)
+{
+	struct blk_spec *s = spec;
+	struct blk_kept k;
+
+	if (t->bytes != sizeof(k) || t->nr_fds > (s->uri.kind == BLK_STORE_NBD))
+		return -EPROTO;
+	memcpy(&k, t->body, sizeof(k));
+	for (size_t i = 0; i < sizeof(k.cache_why) && k.cache_why[i]; i++)
+		if (k.cache_why[i] < 0x20 || k.cache_why[i] > 0x7e)
+			return -EPROTO;
+	if (!memchr(k.cache_why, '\0', sizeof(k.cache_why)))
+		return -EPROTO;
+	s->is_direct = k.is_direct != 0;
+	memcpy(s->cache_why, k.cache_why, sizeof(s->cache_why));
+	if (t->nr_fds) {
+		s->fence = fence_new(t->fds[0]); /* one that is none is as good as none */
+		close(t->fds[0]);
+	}
+	return 0;
 }
 
 static void blk_open_free(struct open_job *j)
 {
+	struct blk_open_priv *p = j->priv;
+
 	for (uint32_t i = 0; i < j->nr_fds; i++)
 		close(j->fds[i]);
 	j->nr_fds = 0;
-	free(j->priv);
+	if (p) {
+		fence_put(p->before);
+		fence_put(p->now);
+	}
+	free(p);
 	j->priv = NULL;
 }
 
@@ -390,7 +475,11 @@ static const struct control_class block_control_class = {
 	.open_run = blk_open_run,
 	.open_told = blk_open_told,
 	.open_free = blk_open_free,
+	.keep = blk_keep,
+	.taken = blk_taken,
 	.info = blk_info,
+	.journal_bytes = blk_journal_bytes,
+	.unanswered = blk_journal_unanswered,
 	.front = blk_front,
 	.resize_run = blk_resize_run,
 	.show = blk_show,

@@ -4,6 +4,38 @@
 #include <sys/mman.h>
 #include "backend/block/blk-data.h"
 
+/* Pages of all queues beyond their own; atomic. */
+static uint32_t pool_limit = BOUNCE_LIMIT_PAGES, pool_used;
+
+void blk_data_limit(uint32_t pages)
+{
+	__atomic_store_n(&pool_limit, pages, __ATOMIC_RELAXED);
+}
+
+/* The next page has no memory yet: may it get some? */
+static bool touch(struct blk_data *d)
+{
+	if (d->touched >= BOUNCE_OWN_PAGES &&
+	    __atomic_add_fetch(&pool_used, 1, __ATOMIC_RELAXED) > __atomic_load_n(&pool_limit, __ATOMIC_RELAXED)) {
+		__atomic_sub_fetch(&pool_used, 1, __ATOMIC_RELAXED);
+		return false;
+	}
+	d->touched++;
+	return true;
+}
+
+static void untouch(struct blk_data *d)
+{
+	if (d->touched > BOUNCE_OWN_PAGES)
+		__atomic_sub_fetch(&pool_used, d->touched - BOUNCE_OWN_PAGES, __ATOMIC_RELAXED);
+	d->touched = 0;
+}
+
+static bool bounce_left(struct blk_data *d)
+{
+	return d->nr_free && (blk_data_bounce_pages(d) < d->touched || touch(d));
+}
+
 int blk_data_init(struct blk_data *d, struct grant *g, uint32_t domid, bool persistent)
 {
 	memset(d, 0, sizeof(*d));
@@ -29,6 +61,7 @@ int blk_data_init(struct blk_data *d, struct grant *g, uint32_t domid, bool pers
 void blk_data_fini(struct blk_data *d)
 {
 	grant_cache_free(d->cache);
+	untouch(d);
 	free(d->free);
 	free(d->copies);
 	free(d->owner);
@@ -39,8 +72,10 @@ void blk_data_fini(struct blk_data *d)
 
 void blk_data_idle(struct blk_data *d)
 {
-	if (blk_data_bounce_pages(d) == 0)
-		madvise(d->arena, BOUNCE_BYTES, MADV_DONTNEED);
+	if (blk_data_bounce_pages(d) > 0)
+		return;
+	madvise(d->arena, BOUNCE_BYTES, MADV_DONTNEED);
+	untouch(d);
 }
 
 static void *bounce(const struct blk_data *d, uint16_t page)
@@ -83,7 +118,7 @@ int blk_data_get(struct blk_data *d, struct blk_slot *s)
 		 * says what is wrong with it. */
 		if (d->cache && grant_cache_get(d->cache, g->gref, &page) == 0) {
 			s->pages[i] = BLK_PAGE_CACHE;
-		} else if (d->nr_free) {
+		} else if (bounce_left(d)) {
 			s->pages[i] = d->free[--d->nr_free];
 			page = bounce(d, s->pages[i]);
 			s->bounced = true;

@@ -6,6 +6,10 @@
  * A bounce page belongs to one segment.  Pages come from a fixed arena per queue (BOUNCE_BYTES), the last given
  * back first, so a queue touches as many as it has in use at once.  What is in a bounce page reaches the guest
  * only after a transfer that succeeded whole: stale bytes cannot leak.
+ *
+ * Memory of a guest.  What a queue has touched is its own until it is idle; beyond BOUNCE_OWN_PAGES, which the largest request fits,
+ * it is counted against a limit of all queues of this process, which are one guest's.  A request that finds none there waits
+ * for the others of its own queue to end, and without any of these it needs no more than its queue has.
  */
 #ifndef SYNTH_BLK_DATA_H
 #define SYNTH_BLK_DATA_H
@@ -15,8 +19,10 @@
 
 #define BOUNCE_BYTES       (8u << 20)
 #define BOUNCE_PAGES       (BOUNCE_BYTES / PAGE_BYTES)
-#define BLK_MAX_COPIES     512u  /* segments a grant_copy() call of ours has at most */
-#define BLK_PERSISTENT_MAX 1056u /* grants a ring, as blkback */
+#define BOUNCE_OWN_PAGES   BLK_MAX_SEGS
+#define BOUNCE_LIMIT_PAGES ((64u << 20) / PAGE_BYTES) /* unless said otherwise */
+#define BLK_MAX_COPIES     512u                       /* segments a grant_copy() call of ours has at most */
+#define BLK_PERSISTENT_MAX 1056u                      /* grants a ring, as blkback */
 
 struct blk_data {
 	struct grant *grant;
@@ -25,12 +31,15 @@ struct blk_data {
 	char *arena;
 	uint16_t *free;
 	uint32_t nr_free;
+	uint32_t touched;         /* pages that have memory */
 	struct grant_seg *copies; /* collected for the next call */
 	struct blk_slot **owner;  /* of each: who fails with it */
 	uint32_t nr_copies;
 	/* metrics; the queue's thread writes */
 	uint64_t copy_calls, copy_segs, cache_hits;
 };
+
+void blk_data_limit(uint32_t pages); /* of all queues, beyond what each has for its own */
 
 int blk_data_init(struct blk_data *d, struct grant *g, uint32_t domid, bool persistent) __must_check;
 void blk_data_fini(struct blk_data *d); /* zeroed, or initialised; unmaps all */

@@ -43,6 +43,16 @@ uint32_t blk_rsp_bytes(enum blk_abi abi)
 	return (uint32_t)abi < BLK_NR_ABIS ? layouts[abi].rsp : 0;
 }
 
+uint32_t blk_slot_used(enum blk_abi abi, const void *slot)
+{
+	const uint8_t *p = slot;
+	const struct layout *l = &layouts[abi];
+
+	if ((p[0] == BLKIF_OP_READ || p[0] == BLKIF_OP_WRITE) && p[1] <= BLKIF_MAX_SEGMENTS_PER_REQUEST)
+		return l->segs + p[1] * 8u;
+	return l->slot;
+}
+
 static uint16_t get16(const uint8_t *p)
 {
 	uint16_t v;

@@ -46,6 +46,8 @@ struct blk_req {
 /* Bytes of a ring entry and of a response in it. 0 for an unknown abi. */
 uint32_t blk_slot_bytes(enum blk_abi abi);
 uint32_t blk_rsp_bytes(enum blk_abi abi);
+/* Bytes of this copied slot that blk_parse() may look at. */
+uint32_t blk_slot_used(enum blk_abi abi, const void *slot);
 
 /*
  * id and op are always filled in, so that the request can be answered: 0, -EINVAL, -ERANGE (past the end),

@@ -15,16 +15,25 @@
  * end can work on the first responses while we work on the next requests.  Where it is asynchronous it is many:
  * one system call starts them all.
  *
+ * An event may be held back while there is more to answer (backend/worker/moderate.h).  It waits in q->held_until, and
+ * blk_queue_settle() looks at it again: rsp_event is read anew then, over all responses since the last event.
+ *
+ * What is taken is in the journal first, what is answered is marked there first (blk-journal.h): when this process dies
+ * anywhere in between, its successor goes on.  blk_queue_open() recovers, take_replayed() begins what was under way.
+ *
  * A response goes out after the request's pages were let go of: a front end may take back a page when it sees
  * the answer, and checks that it can (XSA-396).
  */
 #include <errno.h>
 
 #include "backend/block/blk-queue.h"
+#include "common/base/crash.h"
 
 #define TRIM_EVERY_NS 10000000000ull /* persistent grants: how often an idle queue looks at them */
 #define TRIM_IDLE_NS  60000000000ull /* and unmaps those unused for this long */
 #define AGE_EVERY_NS  1000000000ull  /* a busy queue whose cache is full: lets unused ones make room */
+#define MAX_ATTEMPTS  2u             /* of successors: a request that killed so many is answered with an error */
+#define OVERLAP_NS    200000         /* how long one waits for another ring's before it looks again */
 
 static struct blk_queue *of(const struct queue *q)
 {
@@ -51,8 +60,21 @@ static void advance(struct blk_queue *b, struct blk_slot *s)
 	s->io.offset = s->req.sector * SECTOR_BYTES;
 	s->io.bytes = s->req.nr_sectors * SECTOR_BYTES;
 	s->io.tries = 0;
+	if (unlikely(b->q->held_until && s->io.op > STORE_WRITE)) /* may take its time, here and now */
+		blk_queue_settle(b->q, UINT64_MAX);
 	b->submitted++;
 	b->ops->submit(b->store, &s->io);
+}
+
+/* The image's fault.  What it cannot do at all is the guest's to find out. */
+static void tell_failed(struct blk_queue *b, const struct blk_slot *s, int err)
+{
+	static const char *const ops[] = { [STORE_READ] = "read", [STORE_WRITE] = "write", [STORE_FLUSH] = "flush" };
+	const char *op = s->io.op < ARRAY_SIZE(ops) && ops[s->io.op] ? ops[s->io.op] : "trim";
+
+	if (err != -EOPNOTSUPP)
+		worker_log_guest(LOG_LVL_WARN, "%s: %s of %llu bytes at %llu failed: %s", b->q->dev->name, op,
+				 (unsigned long long)s->io.bytes, (unsigned long long)s->io.offset, strerror(-err));
 }
 
 static void reap(struct blk_queue *b)
@@ -63,8 +85,10 @@ static void reap(struct blk_queue *b)
 		struct blk_slot *s = container_of(io, struct blk_slot, io);
 
 		next = io->next;
-		if (io->result)
+		if (unlikely(io->result)) {
+			tell_failed(b, s, io->result);
 			blk_slot_fail(s, io->result);
+		}
 		advance(b, s);
 	}
 }
@@ -74,10 +98,10 @@ static void blame(struct blk_queue *b, const struct blk_slot *s, int err)
 {
 	STAT_ADD(b->stats.bad, 1);
 	b->sins++;
-	device_log_guest(b->q->dev, LOG_LVL_WARN,
-			 "%s: bad request: op %u%s, sector %llu, %llu sectors, %u segments: %s", b->q->dev->name,
-			 s->req.op, s->req.indirect ? " (indirect)" : "", (unsigned long long)s->req.sector,
-			 (unsigned long long)s->req.nr_sectors, s->req.nr_segs, strerror(-err));
+	worker_log_guest(LOG_LVL_WARN, "%s: bad request: op %u%s, sector %llu, %llu sectors, %u segments: %s",
+			 b->q->dev->name, s->req.op, s->req.indirect ? " (indirect)" : "",
+			 (unsigned long long)s->req.sector, (unsigned long long)s->req.nr_sectors, s->req.nr_segs,
+			 strerror(-err));
 }
 
 static void reject(struct blk_queue *b, struct blk_slot *s, int err)
@@ -88,14 +112,11 @@ static void reject(struct blk_queue *b, struct blk_slot *s, int err)
 	done(b, s);
 }
 
-/* Copy the next request out of the ring and make sense of it.  NULL: it was refused. */
-static struct blk_slot *take_one(struct blk_queue *b, uint64_t now)
+/* Make sense of a copied slot. */
+static int parse(struct blk_queue *b, struct blk_slot *s, const void *copy)
 {
-	struct blk_slot *s = blk_table_take(&b->table, now);
-	int rc;
+	int rc = blk_parse(b->abi, copy, &b->lim, &s->req);
 
-	ring_back_take(&b->ring, b->slot_copy);
-	rc = blk_parse(b->abi, b->slot_copy, &b->lim, &s->req);
 	if (rc == 0 && s->req.indirect) {
 		STAT_ADD(b->stats.indirect, 1);
 		rc = blk_data_indirect(&b->data, s->req.ind_gref[0], b->page_copy);
@@ -105,10 +126,52 @@ static struct blk_slot *take_one(struct blk_queue *b, uint64_t now)
 	} else if (rc == 0) {
 		blk_slot_parsed(&b->table, s);
 	}
+	return rc;
+}
+
+/* Copy the next request out of the ring and make sense of it.  NULL: it was refused. */
+static struct blk_slot *take_one(struct blk_queue *b, uint64_t now)
+{
+	struct blk_slot *s = blk_table_take(&b->table, now);
+	int rc;
+
+	ring_back_take(&b->ring, b->slot_copy);
+	blk_journal_take(b->journal, s->index, ++b->seq, b->slot_copy, blk_slot_used(b->abi, b->slot_copy));
+	b->executing++;
+	rc = parse(b, s, b->slot_copy);
 	if (likely(rc == 0))
 		return s;
 	reject(b, s, rc);
 	return NULL;
+}
+
+/*
+ * Begin the next of those that were under way when a predecessor died.  One that was tried before without success runs
+ * alone: if it is what kills workers, nothing else is blamed for it.  NULL: none, not now, or it was refused.
+ */
+static struct blk_slot *take_replayed(struct blk_queue *b)
+{
+	struct blk_slot *s = b->replay;
+	uint32_t tried = s ? b->journal->slot[s->index].attempts : 0;
+
+	if (!s || (tried > 0 && b->executing > 0))
+		return NULL;
+	b->replay = s->next;
+	b->executing++;
+	STAT_ADD(b->stats.replayed, 1);
+	if (s->err) {
+		reject(b, s, s->err);
+		return NULL;
+	}
+	if (tried >= MAX_ATTEMPTS) {
+		log_error("%s: a request (op %u, sector %llu) was under way at %u deaths of a worker: it gets an error",
+			  b->q->dev->name, s->req.op, (unsigned long long)s->req.sector, tried + 1);
+		reject(b, s, -EIO);
+		return NULL;
+	}
+	blk_journal_attempt(b->journal, s->index);
+	CRASH_POINT("recover.resubmit");
+	return s;
 }
 
 /* False: no bounce pages for it now. */
@@ -122,9 +185,23 @@ static bool get_pages(struct blk_queue *b, struct blk_slot *s)
 	return true;
 }
 
+/* It has pages, and nothing it overlaps with is under way; else it is parked. */
+static bool may_begin(struct blk_queue *b, struct blk_slot *s)
+{
+	b->overlapped = !blk_overlap_claim(&b->disk->overlap, &b->table, s);
+	if (likely(!b->overlapped && get_pages(b, s)))
+		return true;
+	if (b->overlapped && b->parked != s)
+		STAT_ADD(b->stats.overlaps, 1);
+	else if (!b->overlapped && b->parked != s)
+		STAT_ADD(b->stats.bounce_waits, 1);
+	b->parked = s;
+	return false;
+}
+
 static bool may_take(const struct blk_queue *b)
 {
-	return blk_table_open(&b->table) && !b->parked;
+	return blk_table_open(&b->table) && !b->parked && !b->replay;
 }
 
 /*
@@ -137,10 +214,22 @@ static uint32_t take_batch(struct blk_queue *b, uint32_t pending, uint64_t now)
 	uint32_t nr = 0, limit = MIN(pending, b->ops->batch);
 	uint64_t sectors = 0, max_sectors = b->ops->batch_bytes / SECTOR_BYTES;
 
-	if (b->parked && get_pages(b, b->parked)) {
+	if (b->parked && may_begin(b, b->parked)) {
 		*tail = b->parked;
 		tail = &b->parked->next;
 		b->parked = NULL;
+	}
+	while (unlikely(b->replay && !b->parked)) {
+		struct blk_slot *before = b->replay;
+
+		s = take_replayed(b);
+		if (b->replay == before)
+			break;
+		nr++;
+		if (!s || s == b->table.barrier || !may_begin(b, s)) /* a barrier begins when it is alone */
+			continue;
+		*tail = s;
+		tail = &s->next;
 	}
 	for (; nr < limit && sectors < max_sectors && may_take(b); nr++) {
 		s = take_one(b, now);
@@ -149,10 +238,8 @@ static uint32_t take_batch(struct blk_queue *b, uint32_t pending, uint64_t now)
 		sectors += s->req.nr_segs ? s->req.nr_sectors : 0;
 		if (s == b->table.barrier && !blk_slot_may_start(&b->table, s))
 			break; /* consumed; blk_queue_turn() starts it when it is alone */
-		if (!get_pages(b, s)) {
-			b->parked = s;
+		if (!may_begin(b, s))
 			break;
-		}
 		*tail = s;
 		tail = &s->next;
 	}
@@ -172,8 +259,9 @@ static void start_barrier(struct blk_queue *b)
 {
 	struct blk_slot *s = b->table.barrier;
 
-	if (!s || s->state != BLK_PARSED || b->parked || !blk_slot_may_start(&b->table, s))
+	if (!s || s->state != BLK_PARSED || b->parked || b->replay || !blk_slot_may_start(&b->table, s))
 		return;
+	(void)!blk_overlap_claim(&b->disk->overlap, &b->table, s); /* one ring, and it is alone */
 	if (!get_pages(b, s)) /* cannot be: it is alone, so all bounce pages are free */
 		blk_slot_fail(s, -ENOMEM);
 	blk_data_copy(&b->data);
@@ -192,6 +280,49 @@ static void account(struct blk_queue *b, const struct blk_slot *s, uint64_t now)
 	hist_add(&b->stats.latency[k], now - s->start_ns);
 }
 
+/* ------------------------------------------------------------------ telling the front end */
+
+/* No event is held from here on. */
+static void told(struct blk_queue *b)
+{
+	ring_back_told(&b->ring);
+	b->q->held_until = 0;
+}
+
+static void notify(struct blk_queue *b)
+{
+	queue_notify(b->q, 0);
+	told(b);
+}
+
+/* All responses are published: send an event for those not told of if they ask for one, now or, if it is to pay, later. */
+static void notify_or_hold(struct blk_queue *b, uint64_t now, bool may_hold)
+{
+	int pending = ring_back_pending(&b->ring); /* impossible: the next turn says so */
+	uint32_t waiting = pending > 0 ? (uint32_t)pending : 0;
+	struct moderate_load load = { .unseen = ring_back_unseen(&b->ring),
+				      .work = blk_table_inflight(&b->table) + waiting,
+				      .posted = b->ring.req_cons + waiting };
+
+	if (!ring_back_asked(&b->ring)) {
+		moderate_let_go(&b->moderate, load.posted);
+		told(b);
+	} else if (!may_hold) {
+		moderate_let_go(&b->moderate, load.posted);
+		notify(b);
+	} else if (moderate_hold(&b->moderate, now, &load)) {
+		STAT_ADD(b->q->stats.holds, !b->q->held_until);
+		b->q->held_until = b->moderate.until;
+	} else {
+		notify(b);
+	}
+}
+
+void blk_queue_settle(struct queue *q, uint64_t now)
+{
+	notify_or_hold(of(q), now, now != UINT64_MAX);
+}
+
 /* Answer all that is done.  Returns how many; the end of the turn in q->now. */
 static uint32_t respond(struct blk_queue *b)
 {
@@ -203,23 +334,33 @@ static uint32_t respond(struct blk_queue *b)
 			blk_data_give(&b->data, s);
 	blk_data_copy(&b->data);
 	b->q->now = now_ns();
-	for (s = b->done; s; s = next) {
-		struct blk_rsp rsp;
-
-		next = s->next;
+	blk_journal_base(b->journal, b->ring.rsp_prod);
+	for (s = b->done; s; s = s->next) {
 		if (unlikely(s->copy_failed))
 			blame(b, s, s->err);
 		if (s->has_pages)
 			blk_data_put(&b->data, s);
 		account(b, s, b->q->now);
-		rsp = blk_table_answer(&b->table, s);
-		ring_back_put(&b->ring, &rsp, MIN(sizeof(rsp), b->ring.rsp_size));
+		blk_journal_done(b->journal, s->index, blk_status(s->err), b->ring.rsp_prod + nr);
 		nr++;
 	}
-	b->done = NULL;
+	for (s = b->done; s; s = s->next) {
+		struct blk_rsp rsp = blk_table_answer(&b->table, s);
+
+		ring_back_put(&b->ring, &rsp, MIN(sizeof(rsp), b->ring.rsp_size));
+		CRASH_POINT("complete.write");
+	}
 	STAT_ADD(b->stats.responses, nr); /* counted before anybody can have seen them */
-	if (ring_back_push(&b->ring))
-		queue_notify(b->q, 0);
+	ring_back_publish(&b->ring);
+	CRASH_POINT("complete.publish");
+	for (s = b->done; s; s = next) {
+		next = s->next;
+		blk_journal_free(b->journal, s->index);
+		blk_overlap_release(&b->disk->overlap, s);
+	}
+	b->executing -= nr;
+	b->done = NULL;
+	notify_or_hold(b, b->q->now, !b->sins); /* a sinner may have to wait */
 	for (; unlikely(b->sins); b->sins--)
 		queue_penalty(b->q, b->q->now);
 	return nr;
@@ -227,8 +368,10 @@ static uint32_t respond(struct blk_queue *b)
 
 static void publish_gauges(struct blk_queue *b)
 {
+	STAT_SET(b->stats.published, b->ring.rsp_prod);
 	STAT_SET(b->stats.in_flight, blk_table_inflight(&b->table));
 	STAT_SET(b->stats.bounce_bytes, (uint64_t)blk_data_bounce_pages(&b->data) * PAGE_BYTES);
+	STAT_SET(b->stats.bounce_held, (uint64_t)b->data.touched * PAGE_BYTES);
 	STAT_SET(b->stats.copy_calls, b->data.copy_calls);
 	STAT_SET(b->stats.copy_segs, b->data.copy_segs);
 	STAT_SET(b->stats.cache_hits, b->data.cache_hits);
@@ -237,7 +380,7 @@ static void publish_gauges(struct blk_queue *b)
 
 static void age_cache(struct blk_queue *b, uint64_t now)
 {
-	if (!b->data.cache || grant_cache_mapped(b->data.cache) < BLK_PERSISTENT_MAX || now - b->aged_ns < AGE_EVERY_NS)
+	if (!b->data.cache || now - b->aged_ns < AGE_EVERY_NS || !grant_cache_full(b->data.cache))
 		return;
 	b->aged_ns = now;
 	(void)grant_cache_trim(b->data.cache, now, TRIM_IDLE_NS);
@@ -249,7 +392,7 @@ int blk_queue_turn(struct queue *q, bool take)
 	int pending = take && may_take(b) ? ring_back_pending(&b->ring) : 0;
 	uint32_t did = 0;
 
-	if (pending > 0 || b->parked) {
+	if (pending > 0 || b->parked || b->replay) {
 		b->lim.sectors = STAT_GET(b->disk->sectors);
 		did = take_batch(b, pending > 0 ? (uint32_t)pending : 0, now_ns());
 	}
@@ -297,6 +440,9 @@ uint32_t blk_queue_wait(struct queue *q, int64_t timeout_ns)
 {
 	struct blk_queue *b = of(q);
 
+	/* It waits for another ring's request, of whose end nobody tells us. */
+	if (unlikely(b->overlapped) && b->executing == 1)
+		timeout_ns = timeout_ns < 0 ? OVERLAP_NS : MIN(timeout_ns, OVERLAP_NS);
 	if (b->ops->wait)
 		return b->ops->wait(b->store, timeout_ns);
 	return queue_wait_fds(q, b->store->fd, timeout_ns);
@@ -312,6 +458,7 @@ uint64_t blk_queue_idle(struct queue *q, uint64_t now, uint64_t idle_ns)
 	struct blk_queue *b = of(q);
 
 	blk_data_idle(&b->data);
+	publish_gauges(b);
 	blk_table_idle(&b->table);
 	if (b->ops->idle)
 		b->ops->idle(b->store);
@@ -345,6 +492,70 @@ uint64_t blk_queue_oldest_ns(const struct blk_queue *b, uint64_t now)
 
 /* ------------------------------------------------------------------ life */
 
+/* Answers that were written down but not published, and what was under way: to b->replay, in order. */
+static void take_over(struct blk_queue *b, const struct blk_journal_found *f, uint64_t now)
+{
+	struct blk_slot **tail = &b->replay;
+	struct blk_req req;
+
+	for (uint32_t i = 0; i < f->nr_done; i++) {
+		const struct blk_journal_slot *j = &b->journal->slot[f->done[i]];
+		struct blk_rsp rsp;
+
+		(void)!blk_parse(b->abi, j->request, &b->lim, &req); /* whom to answer is there in any case */
+		rsp = blk_make_rsp(req.id, req.op, j->status);
+		ring_back_put(&b->ring, &rsp, MIN(sizeof(rsp), b->ring.rsp_size));
+		CRASH_POINT("recover.rewrite");
+	}
+	ring_back_publish(&b->ring);
+	CRASH_POINT("recover.publish");
+	for (uint32_t i = 0; i < f->nr_done; i++)
+		blk_journal_free(b->journal, f->done[i]);
+	for (uint32_t i = 0; i < f->nr_inflight; i++) {
+		struct blk_slot *s = blk_table_take_at(&b->table, f->inflight[i], now);
+
+		s->err = parse(b, s, b->journal->slot[s->index].request);
+		/* Before any ring is served, so that no new request overtakes it.  They were claimed when they were taken. */
+		if (s->err == 0)
+			(void)!blk_overlap_claim(&b->disk->overlap, &b->table, s);
+		*tail = s;
+		tail = &s->next;
+	}
+	*tail = NULL;
+}
+
+static int recover(struct blk_queue *b, const struct wire_connect *c)
+{
+	const uint32_t nr = ring_entries(queue_ring_bytes(b->q), blk_slot_bytes(b->abi));
+	struct blk_journal_found f = { 0 };
+	const char *why = NULL;
+	int rc = ring_back_resume(&b->ring, queue_ring(b->q, 0), queue_ring_bytes(b->q), blk_slot_bytes(b->abi),
+				  blk_rsp_bytes(b->abi), READ_ONCE(b->journal->req_cons));
+
+	if (rc) {
+		log_error("%s: queue %u cannot go on: its ring is not as it was left", b->q->dev->name, b->q->index);
+		return rc;
+	}
+	f.done = calloc(nr, sizeof(*f.done));
+	f.inflight = calloc(nr, sizeof(*f.inflight));
+	rc = f.done && f.inflight ? 0 : -ENOMEM;
+	if (rc == 0)
+		rc = blk_journal_recover(b->journal, nr, b->ring.rsp_prod, b->q->dev->journal.blame, &f, &why);
+	if (rc == 0) {
+		b->lim.sectors = STAT_GET(b->disk->sectors);
+		take_over(b, &f, now_ns());
+		b->seq = f.last_seq;
+		b->resumed = true;
+		log_info("%s: queue %u goes on: %u requests were under way, %u answers were not published",
+			 b->q->dev->name, b->q->index, f.nr_inflight, f.nr_done);
+	} else if (why) {
+		log_error("%s: queue %u cannot go on from its journal: %s", b->q->dev->name, b->q->index, why);
+	}
+	free(f.done);
+	free(f.inflight);
+	return rc;
+}
+
 int blk_queue_open(struct queue *q, const struct wire_connect *c)
 {
 	struct blk_dev *disk = q->dev->priv;
@@ -367,14 +578,25 @@ int blk_queue_open(struct queue *q, const struct wire_connect *c)
 		.can_discard = i->can_discard,
 		.can_secure = i->can_secure_discard,
 	};
+	b->journal = blk_journal_queue(q->dev->journal.class_part, c, q->index);
 	rc = ring_back_attach(&b->ring, queue_ring(q, 0), queue_ring_bytes(q), blk_slot_bytes(b->abi),
 			      blk_rsp_bytes(b->abi));
 	if (rc == 0)
 		rc = blk_table_init(&b->table, b->ring.nr_ents);
+	moderate_init(&b->moderate, device_hold_ns(q->dev), b->ring.nr_ents / 2);
+	/*
+	 * Reads into a guest's pages that outlive this process could fall into pages that the guest has again by then.  A
+	 * writer's image is locked until they are over, a reader's is shared: it reads into memory of ours.
+	 */
 	if (rc == 0)
-		rc = blk_data_init(&b->data, worker.grant, worker.domid, c->features & BLK_F_PERSISTENT);
+		rc = blk_data_init(&b->data, worker.grant, worker.domid,
+				   (c->features & BLK_F_PERSISTENT) && !(i->readonly && b->ops->outlives));
 	if (rc == 0)
 		rc = b->ops->queue_new(disk->store, evtchn_fd(q->evtchn), q->control_fd, b->table.nr, &b->store);
+	if (rc == 0 && q->dev->journal.resume)
+		rc = recover(b, c);
+	else if (rc == 0)
+		blk_journal_format(b->journal, b->ring.nr_ents, b->ring.req_cons);
 	return rc;
 }
 
@@ -397,5 +619,9 @@ int blk_queue_start(struct queue *q)
 {
 	struct blk_queue *b = of(q);
 
+	if (b->resumed) { /* the event that our predecessor owed may be lost */
+		queue_notify(q, 0);
+		CRASH_POINT("recover.notify");
+	}
 	return b->ops->queue_start ? b->ops->queue_start(b->store) : 0;
 }

@@ -6,6 +6,8 @@
 #define SYNTH_BLK_QUEUE_H
 
 #include "backend/block/blk-data.h"
+#include "backend/block/blk-journal.h"
+#include "backend/block/blk-overlap.h"
 #include "backend/worker/device.h"
 #include "common/ring/ring.h"
 
@@ -13,8 +15,10 @@
 struct blk_stats {
 	uint64_t requests[BLK_NR_KINDS], sectors[BLK_NR_KINDS], errors[BLK_NR_KINDS];
 	uint64_t bad, indirect, responses;
+	uint64_t replayed, overlaps, bounce_waits;
 	uint64_t copy_calls, copy_segs, cache_hits;
-	uint64_t in_flight, bounce_bytes, persistent_mapped; /* now */
+	uint32_t published;                                               /* the ring's index, to be read by others */
+	uint64_t in_flight, bounce_bytes, bounce_held, persistent_mapped; /* now */
 	struct hist latency[BLK_NR_KINDS];
 };
 void blk_stats_add(struct blk_stats *to, const struct blk_stats *from);
@@ -23,9 +27,10 @@ void blk_stats_add(struct blk_stats *to, const struct blk_stats *from);
 struct blk_dev {
 	struct device *dev;
 	struct store *store;
-	uint32_t flags;        /* BLK_O_* */
-	uint64_t sectors;      /* written by a resize, read relaxed by each turn */
-	struct blk_stats past; /* of queues that are gone */
+	uint32_t flags;             /* BLK_O_* */
+	uint64_t sectors;           /* written by a resize, read relaxed by each turn */
+	struct blk_overlap overlap; /* while connected */
+	struct blk_stats past;      /* of queues that are gone */
 };
 
 struct blk_queue {
@@ -38,11 +43,19 @@ struct blk_queue {
 	struct ring_back ring;
 	struct blk_table table;
 	struct blk_data data;
-	struct blk_slot *parked; /* taken, waiting for bounce pages; nothing is taken before it has them */
-	uint32_t submitted;      /* since the last kick */
-	uint32_t sins;           /* of the guest in this turn, to be paid for */
-	uint64_t aged_ns;        /* when the full cache was last aged */
-	struct blk_slot *done;   /* list by .next: answered at the end of the turn */
+	struct moderate moderate;
+	struct blk_journal_queue *journal;
+	uint64_t seq;            /* of the last request taken */
+	struct blk_slot *replay; /* list by .next: a predecessor's, not begun yet; nothing is taken before */
+	uint32_t executing;      /* taken, begun, not answered */
+	bool resumed;            /* the front end may have missed an event */
+	bool overlapped;         /* .parked waits for requests of other rings */
+	struct blk_slot *
+		parked; /* taken, waiting for bounce pages or for an overlapping one; nothing is taken before it goes */
+	uint32_t submitted;    /* since the last kick */
+	uint32_t sins;         /* of the guest in this turn, to be paid for */
+	uint64_t aged_ns;      /* when the full cache was last aged */
+	struct blk_slot *done; /* list by .next: answered at the end of the turn */
 	struct blk_stats stats;
 	uint8_t slot_copy[RING_MAX_ENTRY] __attribute__((aligned(16)));
 	uint8_t page_copy[PAGE_BYTES] __attribute__((aligned(64)));
@@ -54,6 +67,7 @@ int blk_queue_start(struct queue *q);
 int blk_queue_turn(struct queue *q, bool take);
 bool blk_queue_peek(struct queue *q);
 int blk_queue_arm(struct queue *q);
+void blk_queue_settle(struct queue *q, uint64_t now);
 uint32_t blk_queue_wait(struct queue *q, int64_t timeout_ns);
 bool blk_queue_drained(const struct queue *q);
 uint64_t blk_queue_idle(struct queue *q, uint64_t now, uint64_t idle_ns);

@@ -47,6 +47,18 @@ void blk_table_idle(struct blk_table *t)
 	madvise(t->big, t->big_bytes, MADV_DONTNEED);
 }
 
+struct blk_slot *blk_table_take_at(struct blk_table *t, uint32_t index, uint64_t now)
+{
+	uint32_t i = 0;
+
+	while (t->free[i] != index)
+		i++;
+	/* To the top of the stack; the order of the others stays. */
+	memmove(&t->free[i], &t->free[i + 1], (t->nr_free - i - 1) * sizeof(*t->free));
+	t->free[t->nr_free - 1] = (uint16_t)index;
+	return blk_table_take(t, now);
+}
+
 struct blk_slot *blk_table_take(struct blk_table *t, uint64_t now)
 {
 	struct blk_slot *s = &t->slots[t->free[--t->nr_free]];
@@ -55,7 +67,7 @@ struct blk_slot *blk_table_take(struct blk_table *t, uint64_t now)
 	s->state = BLK_PARSED;
 	s->step = 0;
 	s->err = 0;
-	s->has_pages = s->bounced = s->copy_failed = false;
+	s->has_pages = s->bounced = s->copy_failed = s->claimed = false;
 	__atomic_store_n(&s->start_ns, now, __ATOMIC_RELAXED);
 	return s;
 }

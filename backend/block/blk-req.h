@@ -14,8 +14,8 @@
  * before it was sent: it may run beside others.  FLUSH with data is flush, then write.  BARRIER waits until all
  * before it are done, and nothing after it starts until it is: drain, flush, write, flush.
  *
- * Replay.  A journal will save a request at take and free it at answer: both happen in one place each
- * (blk-queue.c), and a slot holds all that is needed to issue its request again.
+ * Replay.  A slot's number is also that of its copy in the journal (blk-journal.h), from which a successor takes it up
+ * again: blk_table_take_at().
  */
 #ifndef SYNTH_BLK_REQ_H
 #define SYNTH_BLK_REQ_H
@@ -38,6 +38,7 @@ struct blk_slot {
 	bool has_pages;        /* segs' pages are held */
 	bool bounced;          /* some of them are bounce pages */
 	bool copy_failed;      /* a grant of it was no good */
+	bool claimed;          /* blk-overlap.h */
 	int32_t err;           /* the first error sticks (XSA-365) */
 	struct blk_slot *next; /* batch list */
 	struct blk_seg *segs;  /* nr_segs: req.seg or big_segs */
@@ -79,6 +80,8 @@ static inline bool blk_table_open(const struct blk_table *t)
 
 /* A slot to parse into, PARSED; only when blk_table_open().  Its req is garbage. */
 struct blk_slot *blk_table_take(struct blk_table *t, uint64_t now);
+/* The same for slot @index, which is free, of a table nothing else was taken from by blk_table_take() yet. */
+struct blk_slot *blk_table_take_at(struct blk_table *t, uint32_t index, uint64_t now);
 /* After a good parse: where segments go, and whether it is a barrier. */
 void blk_slot_parsed(struct blk_table *t, struct blk_slot *s);
 /* It may go to the store now: always, but for a barrier that is not alone. */

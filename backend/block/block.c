@@ -1,9 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* block.c - the block class: a disk's facts, and its metrics.  What happens on its rings is in blk-queue.c. */
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/io_uring.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "backend/block/blk-journal.h"
 #include "backend/block/blk-queue.h"
 
 #define POLL_MAX_US 10000u
@@ -63,7 +71,28 @@ static void block_close(struct device *d)
 
 static int block_connect(struct device *d, const struct wire_connect *c)
 {
-	return c->nr_rings == 1 && c->abi < BLK_NR_ABIS && !(c->features & ~BLK_F_PERSISTENT) ? 0 : -EINVAL;
+	struct blk_dev *disk = d->priv;
+
+	if (c->nr_rings != 1 || c->abi >= BLK_NR_ABIS || (c->features & ~BLK_F_PERSISTENT))
+		return -EINVAL;
+	blk_overlap_fini(&disk->overlap);
+	disk->store->poison_mark = &d->journal.live->poisoned;
+	if (d->journal.resume && d->journal.live->poisoned)
+		disk->store->poisoned = true;
+	return blk_overlap_init(&disk->overlap, c->nr_queues > 1);
+}
+
+static void block_limits(const struct wire_limits *l)
+{
+	blk_data_limit(l->bounce_pages);
+}
+
+static void block_disconnected(struct device *d)
+{
+	struct blk_dev *disk = d->priv;
+
+	disk->store->poison_mark = NULL;
+	blk_overlap_fini(&disk->overlap);
 }
 
 void blk_stats_add(struct blk_stats *to, const struct blk_stats *from)
@@ -77,6 +106,9 @@ void blk_stats_add(struct blk_stats *to, const struct blk_stats *from)
 	to->bad += STAT_GET(from->bad);
 	to->indirect += STAT_GET(from->indirect);
 	to->responses += STAT_GET(from->responses);
+	to->replayed += STAT_GET(from->replayed);
+	to->overlaps += STAT_GET(from->overlaps);
+	to->bounce_waits += STAT_GET(from->bounce_waits);
 	to->copy_calls += STAT_GET(from->copy_calls);
 	to->copy_segs += STAT_GET(from->copy_segs);
 	to->cache_hits += STAT_GET(from->cache_hits);
@@ -87,7 +119,7 @@ static void block_stat(struct device *d, uint64_t now, struct metrics_out *o)
 	static const char *const kinds[BLK_NR_KINDS] = { "read", "write", "flush", "barrier", "discard" };
 	struct blk_dev *disk = d->priv;
 	struct blk_stats s = disk->past;
-	uint64_t oldest = 0, requests = 0;
+	uint64_t oldest = 0, requests = 0, unread = 0;
 	char name[64];
 
 	for (uint32_t i = 0; i < d->nr_queues; i++) {
@@ -96,7 +128,9 @@ static void block_stat(struct device *d, uint64_t now, struct metrics_out *o)
 		blk_stats_add(&s, &b->stats);
 		s.in_flight += STAT_GET(b->stats.in_flight);
 		s.bounce_bytes += STAT_GET(b->stats.bounce_bytes);
+		s.bounce_held += STAT_GET(b->stats.bounce_held);
 		s.persistent_mapped += STAT_GET(b->stats.persistent_mapped);
+		unread += ring_back_unread(&b->ring, STAT_GET(b->stats.published));
 		oldest = MAX(oldest, blk_queue_oldest_ns(b, now));
 	}
 	for (uint32_t k = 0; k < BLK_NR_KINDS; k++) {
@@ -112,12 +146,17 @@ static void block_stat(struct device *d, uint64_t now, struct metrics_out *o)
 	metrics_put(o, "bad_requests", s.bad);
 	metrics_put(o, "indirect_requests", s.indirect);
 	metrics_put(o, "responses", s.responses);
+	metrics_put(o, "responses_unread", unread);
+	metrics_put(o, "replayed_requests", s.replayed);
+	metrics_put(o, "overlap_waits", s.overlaps);
 	metrics_put(o, "grant_copy_calls", s.copy_calls);
 	metrics_put(o, "grant_copy_segments", s.copy_segs);
 	metrics_put(o, "persistent_segments", s.cache_hits);
 	metrics_put(o, "persistent_mapped", s.persistent_mapped);
 	metrics_put(o, "in_flight", s.in_flight);
 	metrics_put(o, "bounce_bytes", s.bounce_bytes);
+	metrics_put(o, "bounce_held_bytes", s.bounce_held);
+	metrics_put(o, "bounce_waits", s.bounce_waits);
 	metrics_put(o, "oldest_request_ns", oldest);
 	for (uint32_t k = 0; k < BLK_NR_KINDS; k++) {
 		snprintf(name, sizeof(name), "%s_latency", kinds[k]);
@@ -128,21 +167,52 @@ static void block_stat(struct device *d, uint64_t now, struct metrics_out *o)
 _Static_assert(QUEUE_WOKE_EVENT == STORE_WOKE_EVENT && QUEUE_WOKE_CONTROL == STORE_WOKE_CONTROL,
 	       "a store's wait() speaks the core's bits");
 
+static const struct sandbox_call calls[] = {
+	SANDBOX_CALL(io_uring_enter, "io_uring: a turn"),
+	SANDBOX_CALL_IF(io_uring_register, "io_uring: a queue's image", 1, 0, IORING_REGISTER_FILES_UPDATE),
+	SANDBOX_CALL(preadv, "transfers without io_uring"),
+	SANDBOX_CALL(pwritev, "transfers without io_uring"),
+	SANDBOX_CALL(fdatasync, "flush"),
+	SANDBOX_CALL(fallocate, "discard"),
+	SANDBOX_CALL_IF(fcntl, "nbd", 1, 0, F_GETFD, F_SETFD),
+	SANDBOX_CALL(sendto, "nbd"),
+	SANDBOX_CALL(recvfrom, "nbd"),
+	SANDBOX_END,
+};
+
+static const struct sandbox_ioctl ioctls[] = {
+	SANDBOX_IOCTL(BLKGETSIZE64),
+	SANDBOX_IOCTL(BLKPBSZGET),
+	SANDBOX_IOCTL(BLKDISCARD),
+	SANDBOX_IOCTL(BLKSECDISCARD),
+	SANDBOX_END,
+};
+
+static const struct sandbox_class sandbox = { calls, ioctls };
+
 static const struct device_class block_class = {
 	.name = "vbd",
 	.program = "synth-blkd-worker",
+	.prepare = store_prepare,
+	.limits = block_limits,
+	.sandbox = &sandbox,
 	.open = block_open,
 	.resize = block_resize,
 	.close = block_close,
+	.journal_bytes = blk_journal_bytes,
 	.connect = block_connect,
+	.disconnected = block_disconnected,
 	.queue_open = blk_queue_open,
 	.queue_close = blk_queue_close,
 	.queue_start = blk_queue_start,
 	.turn = blk_queue_turn,
 	.peek = blk_queue_peek,
+	.peeks = 64,
 	.arm = blk_queue_arm,
+	.settle = blk_queue_settle,
 	.wait = blk_queue_wait,
 	.drained = blk_queue_drained,
+	.lingers = true,
 	.idle = blk_queue_idle,
 	.hurry = blk_queue_hurry,
 	.stat = block_stat,

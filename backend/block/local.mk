@@ -4,6 +4,8 @@ noinst_LTLIBRARIES += backend/libblk-pure.la backend/libstore.la backend/libblk.
 backend_libblk_pure_la_SOURCES = \
 	backend/block/blk-wire.h \
 	backend/block/blk-parse.h backend/block/blk-parse.c \
+	backend/block/blk-journal.h backend/block/blk-journal.c \
+	backend/block/blk-overlap.h backend/block/blk-overlap.c \
 	backend/block/blk-req.h backend/block/blk-req.c
 
 backend_libblk_la_SOURCES = \
@@ -36,14 +38,21 @@ backend_synth_store_nbd_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -share
 backend_synth_store_nbd_la_LIBADD = $(LIBNBD_LIBS) -lpthread
 endif
 
-EXTRA_DIST += tests/fuzz/run.sh tests/fuzz/fuzz-blk-parse.c tests/fuzz/fuzz-net-tx.c
 if HAVE_CMOCKA
-blk_tests = backend/block/test-blk-parse backend/block/test-blk-req backend/block/test-store
+blk_tests = backend/block/test-blk-journal backend/block/test-blk-overlap backend/block/test-blk-parse backend/block/test-blk-req backend/block/test-store
 check_PROGRAMS += $(blk_tests)
 TESTS += $(blk_tests)
 backend_block_test_blk_parse_SOURCES = backend/block/test-blk-parse.c backend/block/blk-slot-test.h
 backend_block_test_blk_parse_LDADD = backend/libblk-pure.la $(CMOCKA_LIBS)
+backend_block_test_blk_journal_LDADD = backend/libblk-pure.la common/libsynth-pure.la $(CMOCKA_LIBS)
+backend_block_test_blk_overlap_LDADD = backend/libblk-pure.la $(CMOCKA_LIBS) -lpthread
 backend_block_test_blk_req_LDADD = backend/libblk-pure.la $(CMOCKA_LIBS)
+if HAVE_LIBURING
+check_PROGRAMS += backend/block/test-uring
+TESTS += backend/block/test-uring
+backend_block_test_uring_CPPFLAGS = $(AM_CPPFLAGS) $(LIBURING_CFLAGS) $(CMOCKA_CFLAGS)
+backend_block_test_uring_LDADD = backend/libstore.la common/libsynth-pure.la $(CMOCKA_LIBS) $(LIBURING_LIBS) -lpthread
+endif
 backend_block_test_store_LDADD = backend/libstore.la common/libsynth-pure.la $(CMOCKA_LIBS) -lpthread
 endif
 

@@ -13,9 +13,11 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -42,7 +44,6 @@ void file_advance(struct store_io *io, uint64_t n)
 
 static int transfer(struct file *f, struct store_io *io)
 {
-	io->done = 0;
 	while (io->done < io->bytes) {
 		off_t at = (off_t)(io->offset + io->done);
 		int nr = (int)io->nr_iov;
@@ -64,7 +65,7 @@ static int flush(struct file *f)
 	bool retry = f->flags & (BLK_O_DIRECT | BLK_O_MEMORY);
 	int rc;
 
-	if (__atomic_load_n(&f->poisoned, __ATOMIC_RELAXED))
+	if (__atomic_load_n(&f->s.poisoned, __ATOMIC_RELAXED))
 		return -EIO;
 	for (int i = 0;; i++) {
 		struct timespec pause = { 0, 20000000l << i };
@@ -76,9 +77,11 @@ static int flush(struct file *f)
 			continue;
 		if (!retry || i == FLUSH_TRIES)
 			break;
-		nanosleep(&pause, NULL);
+		(void)ppoll(NULL, 0, &pause, NULL);
 	}
-	if (!__atomic_exchange_n(&f->poisoned, true, __ATOMIC_RELAXED))
+	if (f->s.poison_mark) /* before anybody is told */
+		__atomic_store_n(f->s.poison_mark, 1, __ATOMIC_RELEASE);
+	if (!__atomic_exchange_n(&f->s.poisoned, true, __ATOMIC_RELAXED))
 		log_error("%s: flush failed: %s; every later flush will fail until the disk is attached again",
 			  f->s.name, strerror(-rc));
 	return rc;
@@ -89,8 +92,9 @@ static int zero_range(struct file *f, uint64_t from, uint64_t to)
 	static const char zeroes[PAGE_BYTES] __attribute__((aligned(4096)));
 
 	while (from < to) {
-		size_t n = (size_t)MIN(to - from, sizeof(zeroes));
-		ssize_t r = pwrite(f->fd, zeroes, n, (off_t)from);
+		const struct iovec v = { (void *)(uintptr_t)zeroes,
+					 (size_t)MIN(to - from, sizeof(zeroes)) }; /* only read */
+		ssize_t r = pwritev(f->fd, &v, 1, (off_t)from);
 
 		if (r < 0 && errno == EINTR)
 			continue;

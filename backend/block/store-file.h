@@ -14,7 +14,6 @@ struct file {
 	uint32_t flags;        /* BLK_O_* */
 	uint64_t size;         /* bytes; written by resize in the main thread, read relaxed */
 	bool sparse;           /* may hold holes; relaxed */
-	bool poisoned;         /* a flush failed where a retry would lie; every later one fails */
 	struct window *window; /* store-window.h; NULL: none */
 };
 
@@ -23,7 +22,8 @@ static inline struct file *file_of(struct store *s)
 	return container_of(s, struct file, s);
 }
 
-/* Do the transfer, flush or (a piece of) the discard, sleeping as long as it takes.  True: io->result is set. */
+/* Do what is left of the transfer (io->done is done), the flush or a piece of the discard, sleeping as long as it takes.  True: io->result
+ * is set. */
 bool file_execute(struct file *f, struct store_io *io, bool cancelled);
 /* Move io->iov past @n bytes. */
 void file_advance(struct store_io *io, uint64_t n);
@@ -69,8 +69,11 @@ void file_close(struct store *s);
 void file_note_discard(struct file *f);
 
 void pool_submit(struct file_queue *fq, struct store_io *io);
+void pool_go_on(struct file_queue *fq, struct store_io *io); /* with what of it is not done yet */
 
 extern const struct store_ops store_inline_ops, store_uring_ops, store_threads_ops;
 bool store_uring_usable(void);
+/* Make @nr kernel rings, all that this process will ever have; fewer where the kernel allows no more. */
+void store_uring_prepare(uint32_t nr);
 
 #endif

@@ -61,6 +61,7 @@ static void inline_submit(struct store_queue *q, struct store_io *io)
 	struct inline_queue *n = inline_of(q);
 	struct file *f = file_of(q->store);
 
+	io->done = 0;
 	switch (io->op) {
 	case STORE_READ:
 	case STORE_WRITE:

@@ -15,21 +15,18 @@
  */
 #include <errno.h>
 #include <libnbd.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "backend/block/store-file.h"
 #include "common/log/log.h"
 
 #define HANDSHAKE_MS 10000
+#define FOREVER      UINT64_MAX
 #define STAGE_MAX    (8u << 20) /* bytes of copies in flight, a queue */
 #define DISCARD_MAX  (1u << 30)
-#define SILENCE_MS   30000u /* a TCP peer that acknowledges nothing for so long is dead */
 
 struct nbd {
 	struct store s;
@@ -196,8 +193,10 @@ static bool nbd_ready(const struct store_queue *q)
 
 /* ------------------------------------------------------------------ the module's thread */
 
-static void progress(struct nbd *n)
+/* One turn of libnbd's, for at most @ms. (Its own nbd_poll() calls poll(), which nobody else here needs.) */
+static void progress(struct nbd *n, uint64_t ms)
 {
+	struct timespec ts = { (time_t)(ms / 1000), (long)(ms % 1000 * 1000000) };
 	unsigned int dir = nbd_aio_get_direction(n->h);
 	struct pollfd p[2] = {
 		{ .fd = nbd_aio_get_fd(n->h) },
@@ -209,7 +208,7 @@ static void progress(struct nbd *n)
 		p[0].events |= POLLIN;
 	if (dir & LIBNBD_AIO_DIRECTION_WRITE)
 		p[0].events |= POLLOUT;
-	if (poll(p, 2, -1) < 0)
+	if (ppoll(p, 2, ms == FOREVER ? NULL : &ts, NULL) < 0)
 		return;
 	if (p[1].revents && read(n->wake_fd, &v, sizeof(v)) < 0)
 		return;
@@ -235,11 +234,11 @@ static void *nbd_thread(void *arg)
 				log_error("%s: the NBD connection is lost; every request fails until the disk is "
 					  "attached again",
 					  n->s.name);
-			if (poll(&p, 1, -1) > 0 && read(n->wake_fd, &v, sizeof(v)) < 0)
+			if (ppoll(&p, 1, NULL, NULL) > 0 && read(n->wake_fd, &v, sizeof(v)) < 0)
 				continue;
 			continue;
 		}
-		progress(n);
+		progress(n, FOREVER);
 	}
 	return NULL;
 }
@@ -301,34 +300,19 @@ static const struct store_ops nbd_ops = {
 	.close = nbd_store_close,
 };
 
-/* A TCP peer that vanished without a word.  Other sockets do not know these options, and need not. */
-static void notice_death(int fd)
-{
-	const unsigned int ms = SILENCE_MS;
-	const int on = 1, idle_s = SILENCE_MS / 2000, every_s = 5;
-
-	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &every_s, sizeof(every_s));
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
-}
-
 /* The server has HANDSHAKE_MS: the control plane's other messages wait behind this. */
 static int handshake(struct nbd *n, int fd)
 {
 	uint64_t end = now_ns() + HANDSHAKE_MS * 1000000ull;
 
-	notice_death(fd);
 	if (nbd_aio_connect_socket(n->h, fd) < 0)
 		return -(nbd_get_errno() ? nbd_get_errno() : EIO);
 	while (nbd_aio_is_ready(n->h) == 0) {
 		uint64_t now = now_ns();
-		int rc = now < end ? nbd_poll(n->h, (int)((end - now) / 1000000 + 1)) : 0;
 
-		if (rc < 0)
-			return -(nbd_get_errno() ? nbd_get_errno() : EIO);
 		if (now >= end)
 			return -ETIMEDOUT;
+		progress(n, (end - now) / 1000000 + 1);
 		if (nbd_aio_is_dead(n->h) > 0 || nbd_aio_is_closed(n->h) > 0)
 			return -ECONNRESET;
 	}

@@ -101,10 +101,15 @@ static int pool_start_thread(void)
 
 void pool_submit(struct file_queue *fq, struct store_io *io)
 {
+	io->done = 0;
+	pool_go_on(fq, io);
+}
+
+void pool_go_on(struct file_queue *fq, struct store_io *io)
+{
 	int rc = 0;
 
 	io->queue = &fq->q;
-	io->done = 0;
 	pthread_mutex_lock(&pool.lock);
 	if (!pool.todo.head)
 		store_list_init(&pool.todo);

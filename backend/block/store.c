@@ -1,41 +1,67 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* store.c - from what WIRE_OPEN says to the store that serves it. */
+#include "config.h"
 #include <dlfcn.h>
 #include <errno.h>
+#include <link.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
-#include "backend/block/store.h"
+#include "backend/block/store-file.h"
 #include "common/log/log.h"
 
-/*
- * libnbd and what it drags in stay out of workers that do not need them: the store is a module, and this the only
- * place where a worker loads anything.  From the build tree ($SYNTH_LIBDIR) or the installed one.
- */
-static int open_nbd(const struct blk_open *o, int fd, struct store **ret)
+#define RINGS 32u /* kernel rings of one worker: its queues that have one at a time */
+
+/* The NBD store is a module, so that a build without libnbd, or a host without it, has workers too. */
+static int (*nbd_open)(const struct blk_open *, int, struct store **);
+
+static void *load_nbd(void)
 {
 	const char *dir = getenv("SYNTH_LIBDIR");
-	int (*open)(const struct blk_open *, int, struct store **);
 	char path[512];
 	void *so = NULL;
 
-	if (dir) {
+	if (dir) { /* the build tree */
 		snprintf(path, sizeof(path), "%s/backend/.libs/synth-store-nbd.so", dir);
 		so = dlopen(path, RTLD_NOW);
 	}
-	if (!so)
-		so = dlopen(SYNTH_LIBDIR "/synth-store-nbd.so", RTLD_NOW);
-	if (!so) {
-		log_error("%s: cannot load the NBD store: %s", o->name, dlerror());
-		close(fd);
-		return -ENOENT;
+	return so ? so : dlopen(SYNTH_LIBDIR "/synth-store-nbd.so", RTLD_NOW);
+}
+
+/* What is only read of a library is in its file: drop it here, and what is needed comes back. */
+static int drop_clean(struct dl_phdr_info *info, size_t bytes, void *arg)
+{
+	for (uint32_t i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *h = &info->dlpi_phdr[i];
+		uintptr_t lo = (info->dlpi_addr + h->p_vaddr) & ~(uintptr_t)(PAGE_BYTES - 1);
+		uintptr_t hi = (info->dlpi_addr + h->p_vaddr + h->p_memsz) & ~(uintptr_t)(PAGE_BYTES - 1);
+
+		if (h->p_type == PT_LOAD && !(h->p_flags & PF_W) && hi > lo)
+			madvise((void *)lo, hi - lo, MADV_DONTNEED);
 	}
-	*(void **)&open = dlsym(so, "synth_store_nbd_open"); /* stays loaded for the life of the process */
-	if (!open) {
-		close(fd);
-		return -ELIBBAD;
-	}
-	return open(o, fd, ret);
+	return 0;
+}
+
+/*
+ * A confined process loads nothing, and a guest may get an NBD disk at any time: the module is loaded by every worker.
+ * libnbd and what it needs are 5 MiB, nearly all of it never used by a worker that has no such disk.
+ */
+void store_prepare(void)
+{
+	const char *no = getenv("SYNTH_NO_URING");
+	void *so = load_nbd();
+
+	if (so)
+		*(void **)&nbd_open = dlsym(so, "synth_store_nbd_open"); /* stays loaded for the life of the process */
+	else
+		log_debug("no NBD store: %s", dlerror());
+	dl_iterate_phdr(drop_clean, NULL);
+#ifdef HAVE_LIBURING
+	if (!(no && *no && *no != '0'))
+		store_uring_prepare(RINGS);
+#endif
+	(void)no;
 }
 
 int store_image_open(const struct blk_open *o, const int *fds, uint32_t nr_fds, struct store **ret)
@@ -52,7 +78,12 @@ int store_image_open(const struct blk_open *o, const int *fds, uint32_t nr_fds, 
 	case BLK_STORE_FILE:
 		return store_file_open(o, fds[0], ret);
 	case BLK_STORE_NBD:
-		return open_nbd(o, fds[0], ret);
+		if (nbd_open)
+			return nbd_open(o, fds[0], ret);
+		log_error("%s: there is no NBD store: synth-store-nbd.so is not installed, or cannot be loaded",
+			  o->name);
+		close(fds[0]);
+		return -ENOENT;
 	default:
 		return store_null_open(o, ret);
 	}

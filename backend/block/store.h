@@ -72,6 +72,7 @@ struct store_ops {
 	/* Requests, and bytes of them, a turn should take before it publishes: few where io is synchronous, so that the
 	 * front end works on the first while we work on the next. */
 	uint32_t batch, batch_bytes;
+	bool outlives; /* io under way may still be done when the process is gone: the kernel has it */
 	/* @event_fd, @control_fd: what wait() watches besides completions. @depth: ios in flight at most. */
 	int (*queue_new)(struct store *s, int event_fd, int control_fd, uint32_t depth, struct store_queue **ret);
 	void (*queue_free)(struct store_queue *q); /* nothing is in flight */
@@ -91,7 +92,9 @@ struct store_ops {
 struct store {
 	const struct store_ops *ops;
 	struct blk_info info;
-	char name[64]; /* for messages */
+	char name[64];         /* for messages */
+	bool poisoned;         /* a flush failed where a retry would lie; every later one fails; atomic */
+	uint32_t *poison_mark; /* NULL, or set to 1 then: for a successor */
 };
 
 struct store_queue {
@@ -99,6 +102,8 @@ struct store_queue {
 	int fd; /* readable: completions wait; -1: they never come by themselves */
 };
 
+/* What can only be had before the process is confined: libraries, kernel rings. */
+void store_prepare(void);
 /* @fds become the store's (closed also on failure). */
 int store_image_open(const struct blk_open *o, const int *fds, uint32_t nr_fds, struct store **ret) __must_check;
 int store_null_open(const struct blk_open *o, struct store **ret) __must_check;

@@ -46,6 +46,30 @@ static int16_t answer(struct blk_slot *s, uint64_t id)
 	return status;
 }
 
+/* A successor takes the places its predecessor used, in any order, and then whatever is left. */
+static void given_places_are_taken_first(void **state)
+{
+	static const uint32_t places[] = { 5, 0, 7, 2 };
+	bool used[8] = { false };
+
+	for (uint32_t i = 0; i < ARRAY_SIZE(places); i++) {
+		struct blk_slot *s = blk_table_take_at(&t, places[i], 1);
+
+		assert_int_equal(s->index, places[i]);
+		assert_int_equal(s->state, BLK_PARSED);
+		used[s->index] = true;
+	}
+	assert_int_equal(blk_table_inflight(&t), 4);
+	while (blk_table_open(&t)) {
+		struct blk_slot *s = take(BLK_READ, 1, 0);
+
+		assert_false(used[s->index]);
+		used[s->index] = true;
+	}
+	for (uint32_t i = 0; i < 8; i++)
+		assert_true(used[i]);
+}
+
 static void as_many_as_the_ring_holds_and_no_more(void **state)
 {
 	struct blk_slot *s[8];
@@ -165,6 +189,7 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, make, unmake)
 	static const struct CMUnitTest tests[] = {
+		T(given_places_are_taken_first),
 		T(as_many_as_the_ring_holds_and_no_more),
 		T(each_kind_has_its_steps),
 		T(a_secure_discard_stays_secure),
