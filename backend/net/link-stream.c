@@ -3,12 +3,15 @@
  * link-stream.c - a stream socket that carries frames with their length in front, 4 bytes, big endian: what passt,
  * and QEMU's "stream" network, speak.
  *
- * A frame the socket took a part of must go on where it stopped: the rest waits in `out`, and until it is gone nothing else
+ * The guest waits a little when the socket is half full, so that a burst is not lost to a reader that is slow for a moment; half of it
+ * holds more than a turn.  A frame the socket took a part of must go on where it stopped: the rest waits in `out`, and until it is gone nothing else
  * is sent.  What comes is read in big pieces and handed out frame by frame.  A length no frame has means that the other
  * end is lost, and so is the link.
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include "backend/net/link.h"
 #include "backend/net/net-rx.h"
@@ -18,14 +21,23 @@
 struct stream {
 	uint32_t in_at, in_end;   /* unread bytes of in */
 	uint32_t out_at, out_end; /* unsent bytes of out */
-	bool dead;
+	int half;                 /* of what the socket holds */
+	bool dead, has_room;      /* has_room: for this turn */
 	uint8_t in[IN_BYTES], out[NET_RX_MAX_FRAME + 4];
 };
 
 int link_stream_init(struct link_queue *l)
 {
-	l->priv = calloc(1, sizeof(struct stream));
-	return l->priv ? 0 : -ENOMEM;
+	struct stream *s = calloc(1, sizeof(*s));
+	socklen_t bytes = sizeof(s->half);
+
+	if (!s)
+		return -ENOMEM;
+	l->priv = s;
+	if (getsockopt(l->fd, SOL_SOCKET, SO_SNDBUF, &s->half, &bytes) < 0)
+		return -errno;
+	s->half /= 2;
+	return 0;
 }
 
 void link_stream_fini(struct link_queue *l)
@@ -56,7 +68,7 @@ static int flush(struct link_queue *l)
 	return 0;
 }
 
-static int stream_send(struct link_queue *l, const struct virtio_net_hdr *v, uint8_t *frame, uint32_t bytes)
+static int send_one(struct link_queue *l, uint8_t *frame, uint32_t bytes)
 {
 	struct stream *s = l->priv;
 	uint32_t length = htonl(bytes), total = bytes + (uint32_t)sizeof(length);
@@ -76,6 +88,15 @@ static int stream_send(struct link_queue *l, const struct virtio_net_hdr *v, uin
 	s->out_end = total - (uint32_t)n;
 	memcpy(s->out, frame - sizeof(length) + n, s->out_end);
 	return 0;
+}
+
+static void stream_send(struct link_queue *l, struct link_frame *frames, uint32_t nr)
+{
+	struct stream *s = l->priv;
+
+	for (uint32_t i = 0; i < nr; i++)
+		frames[i].rc = send_one(l, frames[i].data, frames[i].bytes);
+	s->has_room = false; /* the next turn asks again */
 }
 
 /* A whole frame is there: its length; 0 not yet. */
@@ -126,4 +147,20 @@ static int stream_recv(struct link_queue *l, struct virtio_net_hdr *v, uint8_t *
 	return (uint32_t)len <= room ? len : -EMSGSIZE;
 }
 
-const struct link_ops link_stream_ops = { .offload = false, .send = stream_send, .recv = stream_recv };
+static bool stream_room(struct link_queue *l, uint32_t bytes)
+{
+	struct stream *s = l->priv;
+	int queued;
+
+	if (!s->has_room && !s->dead)
+		s->has_room = flush(l) == 0 && ioctl(l->fd, SIOCOUTQ, &queued) == 0 && queued < s->half;
+	return s->has_room || s->dead; /* what is sent to the dead is lost at once */
+}
+
+const struct link_ops link_stream_ops = {
+	.offload = false,
+	.send = stream_send,
+	.recv = stream_recv,
+	.room = stream_room,
+	.arm_room = stream_room, /* nothing tells of room: the guest waits its time out */
+};

@@ -7,9 +7,10 @@
 
 #define STALE_MAX 4096u /* frames thrown away at most when a guest connects */
 
-static int null_send(struct link_queue *l, const struct virtio_net_hdr *v, uint8_t *frame, uint32_t bytes)
+static void null_send(struct link_queue *l, struct link_frame *frames, uint32_t nr)
 {
-	return 0;
+	for (uint32_t i = 0; i < nr; i++)
+		frames[i].rc = 0;
 }
 
 static int null_recv(struct link_queue *l, struct virtio_net_hdr *v, uint8_t *frame, uint32_t room)
@@ -21,45 +22,51 @@ const struct link_ops link_null_ops = { .offload = true, .send = null_send, .rec
 
 static const struct {
 	const struct link_ops *ops;
+	uint32_t shared; /* fds in front of the queues' own */
 	uint32_t min_fds, max_fds;
 } kinds[NET_NR_LINKS] = {
-	[NET_LINK_NULL] = { &link_null_ops, 0, 0 },
-	[NET_LINK_TAP] = { &link_tap_ops, 1, WIRE_MAX_QUEUES },
-	[NET_LINK_PAIR] = { &link_pair_ops, 1, WIRE_MAX_QUEUES },
-	[NET_LINK_STREAM] = { &link_stream_ops, 1, 1 },
+	[NET_LINK_NULL] = { &link_null_ops, 0, 0, 0 },
+	[NET_LINK_TAP] = { &link_tap_ops, 0, 1, WIRE_MAX_QUEUES },
+	[NET_LINK_PAIR] = { &link_pair_ops, 2, 3, WIRE_MAX_QUEUES + 2 },
+	[NET_LINK_STREAM] = { &link_stream_ops, 0, 1, 1 },
 };
 
 int link_open(struct link *l, enum net_link_kind kind, const int *fds, uint32_t nr_fds)
 {
+	uint32_t shared;
+	int rc = 0;
+
 	memset(l, 0, sizeof(*l));
-	for (uint32_t i = 0; i < nr_fds && i < WIRE_MAX_QUEUES; i++)
-		l->queues[i].fd = fds[i];
 	if (kind >= NET_NR_LINKS || nr_fds < kinds[kind].min_fds || nr_fds > kinds[kind].max_fds) {
 		for (uint32_t i = 0; i < nr_fds; i++)
 			close(fds[i]);
 		return -EINVAL;
 	}
+	shared = kinds[kind].shared;
 	l->kind = kind;
 	l->ops = kinds[kind].ops;
-	l->nr = nr_fds ? nr_fds : WIRE_MAX_QUEUES;
-	for (uint32_t i = nr_fds; i < WIRE_MAX_QUEUES; i++)
-		l->queues[i].fd = -1;
-	for (uint32_t i = 0; i < WIRE_MAX_QUEUES; i++)
+	l->nr = nr_fds ? nr_fds - shared : WIRE_MAX_QUEUES;
+	for (uint32_t i = 0; i < WIRE_MAX_QUEUES; i++) {
+		l->queues[i].fd = i + shared < nr_fds ? fds[i + shared] : -1;
 		l->queues[i].ops = l->ops;
-	if (kind == NET_LINK_STREAM) {
-		int rc = link_stream_init(&l->queues[0]);
-
-		if (rc < 0)
-			link_close(l);
-		return rc;
 	}
-	return 0;
+	if (kind == NET_LINK_STREAM)
+		rc = link_stream_init(&l->queues[0]);
+	else if (kind == NET_LINK_PAIR)
+		rc = link_pair_init(l->queues, l->nr, fds);
+	for (uint32_t i = 0; i < shared; i++)
+		close(fds[i]);
+	if (rc < 0)
+		link_close(l);
+	return rc;
 }
 
 void link_close(struct link *l)
 {
 	if (l->kind == NET_LINK_STREAM)
 		link_stream_fini(&l->queues[0]);
+	else if (l->kind == NET_LINK_PAIR)
+		link_pair_fini(l->queues);
 	for (uint32_t i = 0; i < l->nr; i++) {
 		if (l->queues[i].fd >= 0)
 			close(l->queues[i].fd);
@@ -67,11 +74,11 @@ void link_close(struct link *l)
 	}
 }
 
-void link_connected(struct link *l, uint32_t nr_queues, uint32_t features)
+void link_connected(struct link *l, uint32_t nr_queues, uint32_t features, bool again)
 {
 	if (l->ops->connected)
 		l->ops->connected(l->queues, l->nr, nr_queues, features);
-	if (nr_queues == 0)
+	if (nr_queues == 0 || again)
 		return;
 	for (uint32_t i = 0; i < MIN(nr_queues, l->nr); i++) {
 		uint8_t *frame = malloc(LINK_HEADROOM + NET_RX_MAX_FRAME);

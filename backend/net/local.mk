@@ -7,7 +7,10 @@ backend_libnet_pure_la_SOURCES = \
 	backend/net/net-rx.h backend/net/net-rx.c \
 	backend/net/net-hdr.h backend/net/net-hdr.c \
 	backend/net/net-rate.h backend/net/net-rate.c \
-	backend/net/net-mcast.h backend/net/net-mcast.c
+	backend/net/net-mcast.h backend/net/net-mcast.c \
+	backend/net/net-journal.h \
+	backend/net/net-pace.h backend/net/net-pace.c \
+	backend/net/pair-ring.h backend/net/pair-ring.c
 backend_libnet_pure_la_LIBADD = common/libsynth-pure.la
 
 pkglibexec_PROGRAMS += backend/synth-netd-worker
@@ -15,8 +18,10 @@ backend_synth_netd_worker_SOURCES = $(worker_sources) \
 	backend/net/net.c \
 	backend/net/net-queue.h backend/net/net-queue.c backend/net/net-queue-tx.c backend/net/net-queue-rx.c \
 	backend/net/net-trace.h backend/net/net-trace.c \
-	backend/net/link.h backend/net/link.c backend/net/link-tap.c backend/net/link-stream.c
-backend_synth_netd_worker_LDADD = backend/libnet-pure.la backend/libwire.la common/libsynth-common.la $(XEN_LIBS) -lpthread
+	backend/net/link.h backend/net/link.c backend/net/link-tap.c backend/net/link-stream.c \
+	backend/net/link-pair.c
+backend_synth_netd_worker_CPPFLAGS = $(worker_cppflags)
+backend_synth_netd_worker_LDADD = backend/libnet-pure.la backend/libwire.la common/libsynth-common.la $(XEN_LIBS) $(worker_libs) -lpthread
 
 sbin_PROGRAMS += backend/synth-netd
 backend_synth_netd_SOURCES = $(control_sources) \
@@ -33,11 +38,13 @@ pods += backend/net/synth-netd.8.pod
 dist_xenscripts_SCRIPTS += backend/net/vif-synth
 
 if HAVE_CMOCKA
-net_tests = backend/net/test-net-tx backend/net/test-net-hdr backend/net/test-net-front
+net_tests = backend/net/test-net-tx backend/net/test-net-hdr backend/net/test-net-front backend/net/test-net-pace backend/net/test-pair-ring
 check_PROGRAMS += $(net_tests)
 TESTS += $(net_tests)
 backend_net_test_net_tx_LDADD = backend/libnet-pure.la $(CMOCKA_LIBS)
 backend_net_test_net_hdr_LDADD = backend/libnet-pure.la $(CMOCKA_LIBS)
+backend_net_test_net_pace_LDADD = backend/libnet-pure.la $(CMOCKA_LIBS)
+backend_net_test_pair_ring_LDADD = backend/libnet-pure.la $(CMOCKA_LIBS) -lpthread
 backend_net_test_net_front_SOURCES = backend/net/test-net-front.c backend/net/net-front.h backend/net/net-front.c
 backend_net_test_net_front_LDADD = backend/libnet-pure.la backend/libcontrol-pure.la $(CMOCKA_LIBS)
 endif

@@ -9,13 +9,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <json-c/json.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 #include "backend/control/spec.h"
 #include "backend/net/net-front.h"
+#include "backend/net/net-journal.h"
 #include "backend/net/net-rate.h"
 #include "backend/net/pair.h"
 #include "backend/net/tap.h"
@@ -25,6 +29,8 @@
 #define NET_SCRIPT      SYNTH_SCRIPTDIR "/vif-synth"
 #define NET_POLL_MAX_US 10000u
 #define MTU_MIN         68u
+#define STREAM_SNDBUF \
+	(4 << 20) /* what a TCP connection has on its way, so that a reader that is slow for a moment loses nothing */
 
 struct net_spec {
 	char link[NET_TARGET_MAX + 8]; /* as given */
@@ -215,13 +221,15 @@ static void net_spec_free(void *spec)
 	free(s);
 }
 
-/* Detached for good: nothing of it stays on the host. */
+/* Detached for good: nothing of it stays on the host, and who waits for that is told after.  A nic attached at once
+ * under the same name would else find the old TAP, and take it for one of the user's. */
 static void net_gone(void *spec)
 {
 	struct net_spec *s = spec;
 
 	if (s->ifname[0])
 		tap_remove(s->ifname, s->target.kind, s->target.name, s->tap_ours, s->tap.nr_fds ? s->tap.fds[0] : -1);
+	close_fds(s->tap.fds, &s->tap.nr_fds);
 }
 
 /* ------------------------------------------------------------------ nodes */
@@ -378,6 +386,7 @@ static int net_open_new(void *spec, const char *device, struct open_job *j)
 	snprintf(p->device, sizeof(p->device), "%s", device);
 	snprintf(p->open.name, sizeof(p->open.name), "%s", device);
 	p->open.poll_max_us = s->poll_us;
+	p->open.again = j->again;
 	net_mac_text(s->mac, p->mac);
 	switch (s->target.kind) {
 	case NET_TARGET_NULL:
@@ -395,15 +404,14 @@ static int net_open_new(void *spec, const char *device, struct open_job *j)
 		p->want = (struct tap_want){
 			.join = s->target.kind, .mtu = s->mtu, .queues = s->max_queues, .ours = s->tap_ours
 		};
-		if (s->ifname[0]) /* as it was */
-			memcpy(p->want.name, s->ifname, sizeof(p->want.name));
-		else if (s->target.kind == NET_TARGET_TAP && s->target.name[0])
+		/* Not as it was (s->ifname): a domain that rebooted has another number, and its nic another TAP. */
+		if (s->target.kind == NET_TARGET_TAP && s->target.name[0])
 			snprintf(p->want.name, sizeof(p->want.name), "%.15s", s->target.name);
 		else
 			snprintf(p->want.name, sizeof(p->want.name), "vif%u.%u", j->domid, j->vdev);
 		if (s->target.kind != NET_TARGET_TAP)
 			snprintf(p->want.bridge, sizeof(p->want.bridge), "%.15s", s->target.name);
-		/* One that we made in a life before.  A domain that rebooted has another number, and its nic another TAP. */
+		/* One that we made in a life before. */
 		p->want.ours = s->tap_ours && strcmp(p->want.name, s->ifname) == 0;
 		p->want.mac = p->mac;
 		p->want.device = p->device;
@@ -421,8 +429,11 @@ static int net_open_new(void *spec, const char *device, struct open_job *j)
 static int connect_stream(const char *path, int *ret, struct fault *f)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), err;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), bytes = STREAM_SNDBUF, err;
 
+	/* More than the host's limit needs a right that we may lack: less loses more, and is not wrong. */
+	if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)) < 0)
+		(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
 	snprintf(sa.sun_path, sizeof(sa.sun_path), "%.107s", path);
 	if (fd >= 0 && connect(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0) {
 		*ret = fd;
@@ -498,6 +509,66 @@ static void net_open_free(struct open_job *j)
 }
 
 /* The worker may have been taken over by its guest: it cannot offer more than the link has. */
+/* A TAP vanishes with its last descriptor, and a pair is nothing else: they go on in the worker. */
+static uint32_t net_keep(const void *spec, void *body, int fds[WIRE_MAX_FDS], uint32_t *nr_fds)
+{
+	const struct net_spec *s = spec;
+
+	memcpy(body, &s->tap.mtu, sizeof(s->tap.mtu));
+	*nr_fds = s->tap.nr_fds;
+	memcpy(fds, s->tap.fds, s->tap.nr_fds * sizeof(int));
+	if (s->pair)
+		*nr_fds = pair_keep(s->pair, fds);
+	return sizeof(s->tap.mtu);
+}
+
+/* The TAP that xenstore says, by all its descriptors? */
+static bool are_tap(const int *fds, uint32_t nr, const char *name)
+{
+	for (uint32_t i = 0; i < nr; i++) {
+		struct ifreq r = { 0 };
+
+		if (ioctl(fds[i], TUNGETIFF, &r) < 0 || strncmp(r.ifr_name, name, IFNAMSIZ) != 0)
+			return false;
+	}
+	return nr > 0 && *name;
+}
+
+static int net_taken(void *spec, const struct taken *t)
+{
+	struct net_spec *s = spec;
+	char number[32], dev[VDEV_NAME_MAX];
+	uint32_t mtu;
+
+	if (t->bytes != sizeof(mtu) || t->nr_fds > 2 + 2 * WIRE_MAX_QUEUES)
+		return -EPROTO;
+	memcpy(&mtu, t->body, sizeof(mtu));
+	snprintf(s->name, sizeof(s->name), "%s", t->device);
+	switch (s->target.kind) {
+	case NET_TARGET_NULL:
+		s->queues = s->max_queues;
+		return t->nr_fds ? -EPROTO : 0;
+	case NET_TARGET_STREAM:
+		s->queues = 1;
+		return t->nr_fds ? -EPROTO : 0;
+	case NET_TARGET_PAIR:
+		net_dev_name(t->vdev, dev);
+		snprintf(number, sizeof(number), "%u/%s", t->domid, dev);
+		s->queues = WIRE_MAX_QUEUES; /* info() knows better */
+		return pair_taken(t->device, number, s->target.name, t->fds, t->nr_fds, &s->pair);
+	default:
+		if (t->nr_fds > WIRE_MAX_QUEUES || !are_tap(t->fds, t->nr_fds, s->ifname) || mtu < MTU_MIN ||
+		    mtu > TAP_MTU_MAX)
+			return -EPROTO;
+		s->tap = (struct tap_got){
+			.created = s->tap_ours, .mtu = mtu, .nr_fds = t->nr_fds, .ifindex = if_nametoindex(s->ifname)
+		};
+		memcpy(s->tap.fds, t->fds, t->nr_fds * sizeof(int));
+		s->queues = t->nr_fds;
+		return 0;
+	}
+}
+
 static int net_info(void *spec, const void *body, size_t bytes)
 {
 	struct net_spec *s = spec;
@@ -580,9 +651,11 @@ static const struct control_class net_control_class = {
 	.open_run = net_open_run,
 	.open_told = net_open_told,
 	.open_free = net_open_free,
+	.keep = net_keep,
+	.taken = net_taken,
 	.info = net_info,
 	.front = net_front,
-	.resumes = true,
+	.journal_bytes = net_journal_bytes,
 	.traces = true,
 	.show = net_show,
 };

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* net-mcast.h - the multicast addresses a guest wants to hear.  Pure. */
+/*
+ * net-mcast.h - the multicast addresses a guest wants to hear.  Pure.
+ *
+ * The list lies in the journal: who changes it may be killed at any store, and the next worker goes on with what is
+ * there.  An address is in the list by its bit, one store, behind which all of it is written.  Any content is a list
+ * that some guest could have asked for.
+ */
 #ifndef SYNTH_NET_MCAST_H
 #define SYNTH_NET_MCAST_H
 
@@ -8,7 +14,7 @@
 #define NET_MCAST_MAX 64u
 
 struct net_mcast {
-	uint32_t nr;
+	uint64_t used; /* bit k: mac[k] */
 	uint8_t mac[NET_MCAST_MAX][NET_MAC_BYTES];
 };
 
@@ -16,6 +22,11 @@ struct net_mcast {
 int net_mcast_add(struct net_mcast *m, const uint8_t mac[NET_MAC_BYTES]) __must_check;
 void net_mcast_del(struct net_mcast *m, const uint8_t mac[NET_MAC_BYTES]);
 bool net_mcast_has(const struct net_mcast *m, const uint8_t mac[NET_MAC_BYTES]);
+/* How many. */
+static inline uint32_t net_mcast_nr(const struct net_mcast *m)
+{
+	return (uint32_t)__builtin_popcountll(m->used);
+}
 /* A group address that is not everybody's. */
 static inline bool net_mcast_is(const uint8_t mac[NET_MAC_BYTES])
 {

@@ -8,16 +8,20 @@
  * the guest is stalled: the frame and all that comes is thrown away, until there are slots again.  So a guest that never gives
  * a buffer holds one frame for a second, and then nothing.
  *
+ * A link with a stream of frames is not read for each of them: net-pace.h.
+ *
  * The front end is asked for an event at the slot that makes the head fit, no earlier.  One that never sends events for
  * buffers (no feature-rx-notify) is looked at again every RECHECK_NS.
  */
 #include <errno.h>
 #include "backend/net/net-queue.h"
+#include "common/base/crash.h"
 
 #define STALL_NS   1000000000ull
 #define DISCARD_NS 100000000ull
 #define RECHECK_NS 1000000ull
 #define DISCARDS   512u /* frames thrown away in a turn */
+#define LOOKS      8u   /* of so many looks one reads the link */
 
 /* Not to be given to this guest? */
 static bool unwanted(struct net_queue *n, const struct virtio_net_hdr *v, struct net_frame *f)
@@ -38,7 +42,7 @@ static bool unwanted(struct net_queue *n, const struct virtio_net_hdr *v, struct
 	if (!net_mcast_is(f->data) || !__atomic_load_n(&nic->filtered, __ATOMIC_RELAXED))
 		return false;
 	pthread_mutex_lock(&nic->lock);
-	known = net_mcast_has(&nic->mcast, f->data);
+	known = net_mcast_has(&net_journal_of(nic)->mcast, f->data);
 	pthread_mutex_unlock(&nic->lock);
 	if (!known)
 		STAT_ADD(n->stats.rx_filtered, 1);
@@ -56,8 +60,11 @@ static bool fetch(struct net_queue *n, uint32_t at)
 
 		f->data = n->rx_buf + at + LINK_HEADROOM;
 		len = n->link->ops->recv(n->link, &v, f->data, NET_RX_MAX_FRAME);
-		if (len == 0)
+		if (len == 0) {
+			if (n->pace.gap_ns)
+				n->read_at = now_ns() + n->pace.gap_ns;
 			return false;
+		}
 		if (len == -EMSGSIZE) {
 			STAT_ADD(n->stats.rx_dropped, 1);
 			continue;
@@ -117,11 +124,12 @@ static void deliver(struct net_queue *n, uint32_t nr, uint32_t nr_segs)
 					n->plans[i].bytes = 0;
 					break;
 				}
+	CRASH_POINT("net.rx.copy");
 	for (uint32_t i = 0; i < nr; i++) {
 		const struct net_rx_plan_frame *pf = &n->plans[i];
 
 		for (uint32_t k = 0; k < pf->slots; k++)
-			ring_back_put(&n->rx, n->answers[pf->first + k].bytes, sizeof(union net_rx_slot));
+			redo_put(&n->rx_redo, n->answers[pf->first + k].bytes, sizeof(union net_rx_slot));
 		if (unlikely(pf->bytes == 0)) {
 			STAT_ADD(n->stats.rx_errors, 1);
 			n->sins++;
@@ -132,6 +140,14 @@ static void deliver(struct net_queue *n, uint32_t nr, uint32_t nr_segs)
 		if (pf->meta.gso_type)
 			STAT_ADD(n->stats.rx_gso_packets, 1);
 	}
+}
+
+/* Not to be read yet. */
+static bool paced(struct net_queue *n, uint64_t now)
+{
+	if (now >= n->read_at)
+		n->read_at = 0;
+	return n->read_at != 0;
 }
 
 /* Stalled, and not a slot there: nothing is read but to throw it away. */
@@ -153,7 +169,7 @@ static void starve(struct net_queue *n, uint64_t now)
 		return;
 	if (!n->stalled) {
 		n->stalled = true;
-		device_log_guest(n->q->dev, LOG_LVL_INFO,
+		worker_log_guest(LOG_LVL_INFO,
 				 "%s: the guest gives no buffers; what comes for it is dropped until it does",
 				 n->q->dev->name);
 	} else if (now < n->discard_at) {
@@ -173,6 +189,8 @@ int net_queue_rx(struct net_queue *n, uint64_t now, bool *notify)
 
 	if (unlikely(pending < 0)) /* also when there is nothing to give: the guest shall know at once */
 		return pending;
+	if (!n->have && n->read_at && paced(n, now))
+		return 0;
 	if (!n->have && closed(n)) {
 		if (now < n->discard_at)
 			return 0;
@@ -197,9 +215,12 @@ int net_queue_rx(struct net_queue *n, uint64_t now, bool *notify)
 		slots += n->plans[nr].slots;
 		nr++;
 	}
+	if (nr || n->pace.gap_ns)
+		net_pace_count(&n->pace, now, nr);
 	if (nr) {
+		CRASH_POINT("net.rx.plan");
 		deliver(n, nr, nr_segs);
-		if (ring_back_push(&n->rx))
+		if (redo_push(&n->rx_redo))
 			*notify = true;
 	}
 	if (pending < 0)
@@ -217,7 +238,12 @@ bool net_queue_rx_peek(struct net_queue *n)
 {
 	int pending;
 
-	if (!n->have && (closed(n) || !fetch(n, 0)))
+	/* Looking at a link costs a system call, looking at the rings next to nothing. */
+	if (!n->have && !n->link->ops->peek && ++n->looks % LOOKS)
+		return false;
+	if (!n->have && n->read_at && paced(n, now_ns()))
+		return false;
+	if (!n->have && (closed(n) || (n->link->ops->peek && !n->link->ops->peek(n->link)) || !fetch(n, 0)))
 		return false;
 	pending = ring_back_pending(&n->rx);
 	return pending < 0 || (uint32_t)pending >= n->next.slots;
@@ -227,7 +253,6 @@ int net_queue_rx_arm(struct net_queue *n, uint64_t now, uint64_t *until)
 {
 	int pending;
 
-	n->poll_link = false;
 	if (!n->have && closed(n)) {
 		*until = MIN(*until, n->discard_at);
 		if (!(n->nic->features & NET_F_RX_NOTIFY))
@@ -235,8 +260,14 @@ int net_queue_rx_arm(struct net_queue *n, uint64_t now, uint64_t *until)
 		return ring_back_arm(&n->rx);
 	}
 	if (!n->have) {
-		n->poll_link = !n->link_dead;
-		return 0;
+		if (n->link_dead)
+			return 0;
+		if (n->read_at) {
+			*until = MIN(*until, n->read_at);
+			return 0;
+		}
+		n->poll_link = true;
+		return n->link->ops->arm && n->link->ops->arm(n->link);
 	}
 	pending = ring_back_arm_for(&n->rx, n->next.slots);
 	if (pending < 0)

@@ -10,15 +10,15 @@
 #define SYNTH_NET_QUEUE_H
 
 #include "backend/net/link.h"
-#include "backend/net/net-mcast.h"
+#include "backend/net/net-journal.h"
+#include "backend/net/net-pace.h"
 #include "backend/net/net-rate.h"
 #include "backend/net/net-rx.h"
 #include "backend/net/net-trace.h"
 #include "backend/worker/device.h"
 #include "common/ring/ring.h"
 
-#define NET_RING_SLOTS   256u /* of a page */
-#define NET_BATCH        64u  /* packets of a turn, each way */
+#define NET_BATCH        64u /* packets of a turn, each way */
 #define NET_BUFFER_BYTES 262144u
 #define NET_FRAME_ALIGN  64u
 
@@ -30,6 +30,7 @@
 	X(tx_errors)     /* the guest's mistakes: answered with an error */                                \
 	X(tx_dropped)    /* the link had no room, or is down */                                            \
 	X(tx_rate_waits) /* times the rate held a packet back */                                           \
+	X(tx_room_waits) /* times a packet waited for room in the link */                                  \
 	X(tx_copy_calls)                                                                                   \
 	X(tx_copy_segments)                                                                                \
 	X(rx_packets)                                                                                      \
@@ -56,20 +57,25 @@ struct net_dev {
 	struct device *dev;
 	struct link link;
 	uint32_t features;    /* NET_F_*, of this connection */
-	pthread_mutex_t lock; /* of what follows, up to `past` */
+	pthread_mutex_t lock; /* of what follows, up to `past`, and of net_journal_of()->mcast */
 	struct net_rate rate;
-	struct net_mcast mcast;
 	struct net_trace trace;
 	struct net_stats past; /* of queues that are gone: the main thread's */
 	/* atomic: written by the main thread, read by the queues */
 	bool limited, link_down, filtered;
 };
 
+/* While there are queues; else NULL. */
+static inline struct net_journal *net_journal_of(const struct net_dev *nic)
+{
+	return nic->dev->journal.class_part;
+}
+
 /* A frame that was read and not yet given to the guest. */
 struct net_frame {
 	uint8_t *data;
 	uint32_t bytes, slots; /* of the ring */
-	struct net_rx_meta meta;
+	struct net_meta meta;
 };
 
 struct net_queue {
@@ -81,25 +87,36 @@ struct net_queue {
 	uint64_t until; /* ns: arm() wants to be woken then; UINT64_MAX: never */
 
 	struct ring_back tx;
+	struct redo tx_redo; /* where its responses go */
 	uint8_t *tx_buf;
+	uint64_t sent_at;           /* ns: the guest sent something */
 	uint32_t slot_at, slot_end; /* slots taken and not dealt with */
 	uint64_t rate_until;        /* ns: when the next packet may go; 0: now */
+	uint64_t room_until;        /* ns: the next packet waits for room in the link till then; 0: it does not */
+	uint32_t room_bytes;        /* of that packet */
+	bool overrun;               /* it waited in vain: what has no room is dropped, until something has */
 	union net_tx_slot slots[NET_RING_SLOTS];
 	struct net_tx_packet packets[NET_BATCH];
 	uint8_t *frames[NET_BATCH];
 	int16_t status[NET_BATCH];
+	struct link_frame out[NET_BATCH];
+	uint8_t out_of[NET_BATCH]; /* out[k] is packets[out_of[k]] */
 	struct grant_seg tx_segs[NET_BATCH * NET_TX_MAX_FRAGS];
 
 	struct ring_back rx;
+	struct redo rx_redo;
 	uint8_t *rx_buf;
 	bool have, stalled, link_dead, poll_link; /* have: .next is a frame */
 	uint64_t waiting_since;                   /* ns: .next lacks buffers since; 0: it does not */
 	uint64_t discard_at;                      /* ns: stalled: when to throw away again */
 	struct net_frame next;
+	uint32_t looks;
+	struct net_pace pace;
+	uint64_t read_at; /* ns: the link is not read before; 0: now */
 	union net_rx_slot answers[NET_RING_SLOTS];
 	struct net_rx_plan_frame {
 		uint32_t first, slots, segs;
-		struct net_rx_meta meta;
+		struct net_meta meta;
 		uint32_t bytes;
 	} plans[NET_BATCH];
 	struct grant_seg rx_segs[NET_RING_SLOTS];
@@ -115,6 +132,7 @@ int net_queue_tx_arm(struct net_queue *n, uint64_t now, uint64_t *until) __must_
 int net_queue_rx_arm(struct net_queue *n, uint64_t now, uint64_t *until) __must_check;
 
 /* The class's calls. */
+int net_queue_start(struct queue *q);
 int net_queue_open(struct queue *q, const struct wire_connect *c);
 void net_queue_close(struct queue *q);
 int net_queue_turn(struct queue *q, bool take);

@@ -2,7 +2,7 @@
 /* net-rx.c - see net-rx.h. */
 #include "backend/net/net-rx.h"
 
-static uint16_t first_flags(const struct net_rx_meta *m, uint32_t data_slots)
+static uint16_t first_flags(const struct net_meta *m, uint32_t data_slots)
 {
 	uint16_t flags = 0;
 
@@ -17,7 +17,7 @@ static uint16_t first_flags(const struct net_rx_meta *m, uint32_t data_slots)
 	return flags;
 }
 
-uint32_t net_rx_plan(uint32_t bytes, const struct net_rx_meta *m, const union net_rx_slot *req, union net_rx_slot *out,
+uint32_t net_rx_plan(uint32_t bytes, const struct net_meta *m, const union net_rx_slot *req, union net_rx_slot *out,
 		     struct net_rx_piece pieces[NET_RX_MAX_SLOTS])
 {
 	uint32_t data = (bytes + PAGE_BYTES - 1) / PAGE_BYTES, slot = 0;
@@ -45,7 +45,7 @@ uint32_t net_rx_plan(uint32_t bytes, const struct net_rx_meta *m, const union ne
 	return data;
 }
 
-void net_rx_fail(union net_rx_slot *out, uint32_t n, const struct net_rx_meta *m)
+void net_rx_fail(union net_rx_slot *out, uint32_t n, const struct net_meta *m)
 {
 	for (uint32_t i = 0; i < n; i++)
 		if (i != 1 || !m->gso_type)

@@ -27,7 +27,7 @@ union net_rx_slot { /* as in the ring */
 _Static_assert(sizeof(union net_rx_slot) == 8, "xen/io/netif.h fixes the slot at 8 bytes");
 
 /* Slots a frame takes. */
-static inline uint32_t net_rx_slots(uint32_t bytes, const struct net_rx_meta *m)
+static inline uint32_t net_rx_slots(uint32_t bytes, const struct net_meta *m)
 {
 	return (bytes + PAGE_BYTES - 1) / PAGE_BYTES + (m->gso_type ? 1 : 0);
 }
@@ -41,9 +41,9 @@ struct net_rx_piece {
  * Fill out[0..n) from the requests req[0..n), n = net_rx_slots(); pieces of the frame to copy go to @pieces (as many as
  * there are data slots).  Returns their number.  @out and @req may be the same memory.
  */
-uint32_t net_rx_plan(uint32_t bytes, const struct net_rx_meta *m, const union net_rx_slot *req, union net_rx_slot *out,
+uint32_t net_rx_plan(uint32_t bytes, const struct net_meta *m, const union net_rx_slot *req, union net_rx_slot *out,
 		     struct net_rx_piece pieces[NET_RX_MAX_SLOTS]);
 /* A copy failed: the plan's answers become errors, in the same slots. */
-void net_rx_fail(union net_rx_slot *out, uint32_t n, const struct net_rx_meta *m);
+void net_rx_fail(union net_rx_slot *out, uint32_t n, const struct net_meta *m);
 
 #endif

@@ -5,6 +5,7 @@
 #ifndef SYNTH_NET_WIRE_H
 #define SYNTH_NET_WIRE_H
 
+#include "backend/control/wire.h"
 #include "common/base/base.h"
 
 /* wire_connect.features: what the front end can take (RX), and what it asks for. */
@@ -21,19 +22,20 @@
 #define NET_RING_RX 1u
 
 enum net_link_kind {
-	NET_LINK_NULL,   /* takes everything, gives nothing; no fd */
-	NET_LINK_TAP,    /* one TAP queue an fd */
-	NET_LINK_PAIR,   /* one end of a SOCK_SEQPACKET pair an fd; packets as a TAP with vnet_hdr has them */
+	NET_LINK_NULL, /* takes everything, gives nothing; no fd */
+	NET_LINK_TAP,  /* one TAP queue an fd */
+	NET_LINK_PAIR, /* memory of what goes out, and of what comes in (pair-ring.h); then a socket a queue: the bell */
 	NET_LINK_STREAM, /* one stream socket: 4 bytes of length, big endian, and a frame */
 	NET_NR_LINKS
 };
 
 #define NET_NAME_MAX 64u
 
-/* WIRE_OPEN, with the link's fds: queue k has fd k; queues beyond them have none and only take. */
+/* WIRE_OPEN, with the link's fds: queue k has fd k (of a pair: 2 + k); queues beyond them have none and only take. */
 struct net_open {
 	uint32_t kind;
 	uint32_t poll_max_us;
+	uint32_t again; /* 1: there is a guest, whose worker is gone: the other side of the link need not see that */
 	char name[NET_NAME_MAX]; /* of the device, for the log */
 };
 

@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* net.c - the network class: a nic's facts, its settings, its metrics.  What happens on its rings is in net-queue*.c. */
 #include <errno.h>
+#include <linux/if_tun.h>
+#include <linux/sockios.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include "backend/net/net-queue.h"
 
@@ -28,7 +34,8 @@ static int net_open(struct device *d, const void *body, uint32_t bytes, const in
 		free(nic);
 		return rc;
 	}
-	link_connected(&nic->link, 0, 0);
+	if (!o.again)
+		link_connected(&nic->link, 0, 0, false);
 	pthread_mutex_init(&nic->lock, NULL);
 	nic->dev = d;
 	d->priv = nic;
@@ -57,10 +64,9 @@ static int net_connect(struct device *d, const struct wire_connect *c)
 	if (c->nr_rings != 2 || c->order != 0 || c->nr_queues > nic->link.nr || (c->features & ~NET_F_ALL))
 		return -EINVAL;
 	nic->features = c->features;
-	pthread_mutex_lock(&nic->lock);
-	nic->mcast.nr = 0; /* another guest, or the same one afresh: it says again what it wants */
-	pthread_mutex_unlock(&nic->lock);
-	link_connected(&nic->link, c->nr_queues, c->features);
+	if (!d->journal.resume) /* another guest, or the same one afresh: it says again what it wants */
+		net_journal_of(nic)->mcast.used = 0;
+	link_connected(&nic->link, c->nr_queues, c->features, d->journal.resume);
 	return 0;
 }
 
@@ -68,7 +74,7 @@ static void net_disconnected(struct device *d)
 {
 	struct net_dev *nic = d->priv;
 
-	link_connected(&nic->link, 0, 0);
+	link_connected(&nic->link, 0, 0, false);
 }
 
 static int net_set(struct device *d, const void *body, uint32_t bytes)
@@ -125,25 +131,48 @@ static void net_stat(struct device *d, uint64_t now, struct metrics_out *o)
 	NET_STATS(X)
 #undef X
 	pthread_mutex_lock(&nic->lock);
-	metrics_put(o, "mcast_addresses", nic->mcast.nr);
+	metrics_put(o, "mcast_addresses", net_journal_of(nic) ? net_mcast_nr(&net_journal_of(nic)->mcast) : 0);
 	metrics_put(o, "tracing", nic->trace.on);
 	metrics_put(o, "traced_packets", nic->trace.packets);
 	pthread_mutex_unlock(&nic->lock);
 }
 
+static const struct sandbox_call calls[] = {
+	SANDBOX_CALL(writev, "a trace"),
+	SANDBOX_CALL_IF(prctl, "short sleeps", 0, 0, PR_SET_TIMERSLACK),
+	SANDBOX_CALL(sendto, "stream, a pair's bell"),
+	SANDBOX_CALL(recvfrom, "stream, a pair's bell"),
+	SANDBOX_CALL_IF(getsockopt, "stream", 2, 0, SO_SNDBUF),
+	SANDBOX_END,
+};
+
+static const struct sandbox_ioctl ioctls[] = {
+	SANDBOX_IOCTL(SIOCOUTQ),
+	SANDBOX_IOCTL(TUNSETOFFLOAD),
+	SANDBOX_IOCTL(TUNSETQUEUE),
+	SANDBOX_IOCTL(TUNSETCARRIER),
+	SANDBOX_END,
+};
+
+static const struct sandbox_class sandbox = { calls, ioctls };
+
 static const struct device_class net_class = {
 	.name = "vif",
 	.program = "synth-netd-worker",
+	.sandbox = &sandbox,
 	.open = net_open,
 	.set = net_set,
 	.trace = net_trace,
 	.close = net_close,
+	.journal_bytes = net_journal_bytes,
 	.connect = net_connect,
 	.disconnected = net_disconnected,
 	.queue_open = net_queue_open,
 	.queue_close = net_queue_close,
+	.queue_start = net_queue_start,
 	.turn = net_queue_turn,
 	.peek = net_queue_peek,
+	.peeks = 16, /* a TAP is read */
 	.arm = net_queue_arm,
 	.wait = net_queue_wait,
 	.drained = net_queue_drained,

@@ -158,6 +158,14 @@ static const struct row {
 	  0,
 	  0,
 	  { { 'R', MORE, 200, 0, 0 }, { 'R', 0, 100, 3997, 0 } } },
+	{ "a later one's offset and size wrap together",
+	  -EPROTO,
+	  "page",
+	  0,
+	  0,
+	  0,
+	  0,
+	  { { 'R', MORE, 200, 0, 0 }, { 'R', 0, 100, 65530, 0 } } },
 	{ "more data is missing", -EPROTO, "missing", 0, 0, 0, 0, { { 'R', MORE, 60, 0, 0 } } },
 	{ "more data is missing behind an extra",
 	  -EPROTO,
@@ -249,28 +257,35 @@ static void test_table(void **state)
 		const struct row *row = &rows[r];
 		/* exactly as many as there are, so that a sanitizer sees a look behind them */
 		union net_tx_slot *slots;
-		struct net_tx_packet p;
+		struct {
+			struct net_tx_packet p;
+			uint64_t behind[32]; /* where too many fragments would end up (XSA-432) */
+		} out;
 		const char *why = "";
 		uint32_t nr = 0, sum = 0;
 		int rc;
 
+		memset(out.behind, 0x5a, sizeof(out.behind));
 		while (nr < ARRAY_SIZE(row->s) && row->s[nr].kind)
 			nr++;
 		slots = malloc(nr * sizeof(*slots));
 		for (uint32_t i = 0; i < nr; i++)
 			slots[i] = make(&row->s[i], i);
-		rc = net_tx_parse(slots, nr, &p, &why);
+		rc = net_tx_parse(slots, nr, &out.p, &why);
+		for (uint32_t i = 0; i < ARRAY_SIZE(out.behind); i++)
+			if (out.behind[i] != 0x5a5a5a5a5a5a5a5a)
+				fail_msg("%s: writes behind its fragments", row->name);
 		if (rc != row->rc || (row->why && !strstr(why, row->why)))
 			fail_msg("%s: %d \"%s\", wanted %d \"%s\"", row->name, rc, why, row->rc,
 				 row->why ? row->why : "");
-		if (rc != -EPROTO && (p.nr_slots != row->slots || p.nr_extras != row->extras))
-			fail_msg("%s: %u slots, %u extras", row->name, p.nr_slots, p.nr_extras);
-		if (rc == 0 && (p.nr_frags != row->frags || p.bytes != row->bytes))
-			fail_msg("%s: %u frags, %u bytes", row->name, p.nr_frags, p.bytes);
-		for (uint32_t i = 0; rc == 0 && i < p.nr_frags; i++)
-			sum += p.frags[i].bytes;
-		if (rc == 0 && sum != p.bytes)
-			fail_msg("%s: fragments have %u bytes of %u", row->name, sum, p.bytes);
+		if (rc != -EPROTO && (out.p.nr_slots != row->slots || out.p.nr_extras != row->extras))
+			fail_msg("%s: %u slots, %u extras", row->name, out.p.nr_slots, out.p.nr_extras);
+		if (rc == 0 && (out.p.nr_frags != row->frags || out.p.bytes != row->bytes))
+			fail_msg("%s: %u frags, %u bytes", row->name, out.p.nr_frags, out.p.bytes);
+		for (uint32_t i = 0; rc == 0 && i < out.p.nr_frags; i++)
+			sum += out.p.frags[i].bytes;
+		if (rc == 0 && sum != out.p.bytes)
+			fail_msg("%s: fragments have %u bytes of %u", row->name, sum, out.p.bytes);
 		free(slots);
 	}
 }
