@@ -7,7 +7,9 @@ noinst_LTLIBRARIES += frontend/libsynth-front.la frontend/libsynth-front-tool.la
 
 frontend_libsynth_front_la_SOURCES = \
 	frontend/core/share.h frontend/core/share.c \
-	frontend/core/front.h frontend/core/front.c
+	frontend/core/front.h frontend/core/front.c \
+	frontend/core/pace.h frontend/core/pace.c \
+	frontend/core/watch.h frontend/core/watch.c
 frontend_libsynth_front_la_CPPFLAGS = $(frontend_cppflags)
 frontend_libsynth_front_la_LIBADD = common/libsynth-common.la
 
@@ -49,7 +51,6 @@ noinst_LTLIBRARIES += frontend/libsynth-netfront-pure.la frontend/libsynth-netfr
 
 frontend_libsynth_netfront_pure_la_SOURCES = \
 	frontend/net/net-rsp.h frontend/net/net-rsp.c \
-	frontend/net/net-frame.h frontend/net/net-frame.c \
 	frontend/net/net-probe.h frontend/net/net-probe.c
 
 frontend_libsynth_netfront_la_SOURCES = frontend/net/netfront.h frontend/net/netfront.c
@@ -65,13 +66,15 @@ frontend_synth_netfront_CPPFLAGS = $(frontend_cppflags) $(JSONC_CFLAGS)
 frontend_synth_netfront_LDADD = frontend/libsynth-front-tool.la frontend/libsynth-netfront.la $(XEN_LIBS) $(JSONC_LIBS) -lpthread
 
 if HAVE_CMOCKA
-frontend_tests = frontend/block/test-blk-rsp frontend/block/test-vdev frontend/net/test-net-rsp frontend/net/test-net-frame
+frontend_tests = frontend/core/test-pace frontend/block/test-blk-rsp frontend/block/test-vdev frontend/net/test-net-rsp frontend/net/test-net-probe
 check_PROGRAMS += $(frontend_tests)
 TESTS += $(frontend_tests)
+frontend_core_test_pace_SOURCES = frontend/core/test-pace.c frontend/core/pace.c
+frontend_core_test_pace_LDADD = $(CMOCKA_LIBS)
 frontend_block_test_blk_rsp_LDADD = frontend/libsynth-blkfront-pure.la common/libsynth-pure.la $(CMOCKA_LIBS)
 frontend_block_test_vdev_LDADD = frontend/libsynth-blkfront-pure.la common/libsynth-pure.la $(CMOCKA_LIBS)
 frontend_net_test_net_rsp_LDADD = frontend/libsynth-netfront-pure.la common/libsynth-pure.la $(CMOCKA_LIBS)
-frontend_net_test_net_frame_LDADD = frontend/libsynth-netfront-pure.la common/libsynth-pure.la $(CMOCKA_LIBS)
+frontend_net_test_net_probe_LDADD = frontend/libsynth-netfront-pure.la common/libsynth-pure.la $(CMOCKA_LIBS)
 endif
 
 include tests/frontend/local.mk

@@ -20,7 +20,7 @@
 
 struct chunk {
 	struct blkfront_xfer xfer;
-	uint8_t *buf;
+	struct blkfront_buf *buf;
 	uint32_t bytes;
 	bool busy;
 	int err;
@@ -72,7 +72,7 @@ static int start(struct copy *k, struct chunk *c, enum blkfront_op op, uint64_t 
 	c->xfer.op = op;
 	c->xfer.sector = offset / SECTOR_BYTES;
 	c->xfer.nr = bytes / SECTOR_BYTES;
-	c->xfer.mem = c->buf;
+	c->xfer.mem = c->buf->mem;
 	c->xfer.done = on_done;
 	c->xfer.arg = c;
 	c->bytes = bytes;
@@ -114,8 +114,14 @@ static void progress(struct copy *k, uint64_t done, uint64_t total, bool last)
 		fputc('\n', stderr);
 }
 
-static int io_failed(const struct copy *k, const char *what, uint64_t offset, int err)
+static int io_failed(struct copy *k, const char *what, uint64_t offset, int err)
 {
+	char text[64];
+
+	if (blkfront_status(k->t.b) != 0) {
+		snprintf(text, sizeof(text), "cannot %s at offset %llu", what, (unsigned long long)offset);
+		return target_over(&k->t, text);
+	}
 	return complain(EXIT_FAILED, NULL, "%s: cannot %s at offset %llu: %s", k->t.name, what,
 			(unsigned long long)offset, strerror(-err));
 }
@@ -123,14 +129,15 @@ static int io_failed(const struct copy *k, const char *what, uint64_t offset, in
 /* ------------------------------------------------------------------ options */
 
 static const struct option options[] = {
-	{ "offset", 1, NULL, 'o' }, { "length", 1, NULL, 'l' }, { "all", 0, NULL, 'a' },
-	{ "secure", 0, NULL, 's' }, { "quiet", 0, NULL, 'q' },  { NULL, 0, NULL, 0 },
+	{ "offset", 1, NULL, 'o' }, { "length", 1, NULL, 'l' }, { "all", 0, NULL, 'a' }, { "secure", 0, NULL, 's' },
+	{ "quiet", 0, NULL, 'q' },  RECONNECT_OPTIONS,          { NULL, 0, NULL, 0 },
 };
 
 /* Parse, find, open. */
 static int begin(struct copy *k, int argc, char **argv, bool discard)
 {
 	struct blkfront_config c = { .max_order = FRONT_MAX_ORDER, .buf_bytes = CHUNK, .bufs = DEPTH };
+	struct reconnect again = RECONNECT_DEFAULT;
 	const char *dev;
 	int o, r = 0;
 
@@ -147,13 +154,16 @@ static int begin(struct copy *k, int argc, char **argv, bool discard)
 		} else if (o == 's' && discard) {
 			k->secure = true;
 		} else {
-			r = o == '?' ? EXIT_USAGE : usage("--all and --secure are for discard");
+			r = o == 'a' || o == 's' ? usage("--all and --secure are for discard")
+						 : opt_reconnect(&again, o, optarg);
 		}
 	}
 	if (!r)
 		r = opt_dev(argc, argv, optind, &dev);
 	if (r)
 		return r;
+	c.reconnect = !again.never;
+	c.reconnect_s = again.seconds;
 	catch_signals();
 	k->tty = isatty(STDERR_FILENO);
 	r = target_find(&k->t, dev);
@@ -211,7 +221,7 @@ static int copy_out(struct copy *k, uint64_t end)
 			err = wait_chunk(k, c);
 			if (err < 0)
 				return io_failed(k, "read", told, err);
-			err = write_all(STDOUT_FILENO, c->buf, c->bytes);
+			err = write_all(STDOUT_FILENO, c->buf->mem, c->bytes);
 			if (err < 0)
 				return complain(EXIT_FAILED, NULL, "cannot write to stdout: %s", strerror(-err));
 			told += c->bytes;
@@ -253,7 +263,7 @@ static int64_t fill(struct chunk *c, uint64_t want)
 	uint64_t have = 0;
 
 	while (have < want) {
-		ssize_t n = read(STDIN_FILENO, c->buf + have, want - have);
+		ssize_t n = read(STDIN_FILENO, (uint8_t *)c->buf->mem + have, want - have);
 
 		if (n < 0 && errno == EINTR && !interrupted)
 			continue;
@@ -279,7 +289,7 @@ static int keep_tail(struct copy *k, struct chunk *c, uint64_t offset, uint32_t 
 		err = wait_chunk(k, spare);
 	spare->bytes = 0;
 	if (err == 0)
-		memcpy(c->buf + bytes, spare->buf + (bytes - last), whole - bytes);
+		memcpy((uint8_t *)c->buf->mem + bytes, (uint8_t *)spare->buf->mem + (bytes - last), whole - bytes);
 	return err;
 }
 
@@ -291,8 +301,10 @@ static int flush(struct copy *k)
 	if (err == 0)
 		err = wait_chunk(k, c);
 	c->bytes = 0;
-	if (err == -EOPNOTSUPP)
+	if (err == -EOPNOTSUPP && !blkfront_info(k->t.b)->flush)
 		return 0; /* nothing is held back then */
+	if (err < 0 && blkfront_status(k->t.b) != 0)
+		return target_over(&k->t, "cannot flush");
 	return err < 0 ? complain(EXIT_FAILED, NULL, "%s: cannot flush: %s", k->t.name, strerror(-err)) : 0;
 }
 

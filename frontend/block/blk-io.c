@@ -45,11 +45,12 @@ struct plan {
 	enum blkfront_grants grants;
 	bool verify, json, no_indirect;
 	uint32_t timeout_s;
+	struct reconnect reconnect;
 };
 
 struct io {
 	struct job *job;
-	uint8_t *buf;
+	struct blkfront_buf *buf;
 	uint64_t start, offset; /* ns, bytes */
 	uint32_t bytes;
 	enum kind kind;
@@ -181,7 +182,8 @@ static void verify_prepare(struct job *j, struct io *io)
 	j->last_seq = j->last_seq == UINT32_MAX ? 1 : j->last_seq + 1;
 	for (uint64_t i = 0; i < n; i++) {
 		j->seq[first + i] = j->last_seq;
-		verify_fill(io->buf + i * unit, io->offset + i * unit, j->last_seq, j->plan->seed + j->index);
+		verify_fill((uint8_t *)io->buf->mem + i * unit, io->offset + i * unit, j->last_seq,
+			    j->plan->seed + j->index);
 	}
 }
 
@@ -197,8 +199,8 @@ static void verify_result(struct job *j, struct io *io)
 	if (!reads(io->kind) || io->err)
 		return;
 	for (uint64_t i = 0; i < n; i++) {
-		enum verify_result r = verify_check(io->buf + i * unit, io->offset + i * unit, j->seq[first + i],
-						    j->plan->seed + j->index);
+		enum verify_result r = verify_check((uint8_t *)io->buf->mem + i * unit, io->offset + i * unit,
+						    j->seq[first + i], j->plan->seed + j->index);
 
 		if (r == VERIFY_OK) {
 			j->verified++;
@@ -253,11 +255,11 @@ static int place_io(struct job *j, struct io *io)
 	enum blkfront_op op = ops[io->kind];
 
 	if (io->bytes <= blkfront_info(j->target->b)->max_bytes || io->kind == K_TRIM || io->kind == K_FLUSH)
-		return blkfront_submit(j->q, op, sector, nr, io->buf, on_done, io);
+		return blkfront_submit(j->q, op, sector, nr, io->buf->mem, on_done, io);
 	io->xfer.op = op;
 	io->xfer.sector = sector;
 	io->xfer.nr = nr;
-	io->xfer.mem = io->buf;
+	io->xfer.mem = io->buf->mem;
 	io->xfer.done = on_done;
 	io->xfer.arg = io;
 	return blkfront_xfer(j->q, &io->xfer);
@@ -398,7 +400,8 @@ static void run_phase(struct job *j, uint64_t start, uint64_t end, bool readback
 			blkfront_poll(j->q);
 		}
 		now = now_ns();
-		if (j->nr_done || !over)
+		/* Who waits for a back end that is away has its own time limit; but for one who is told to stop. */
+		if (j->nr_done || !over || (blkfront_away(j->target->b) && !interrupted))
 			heard = now;
 		else if (out_of_patience(heard) && blkfront_status(j->target->b) != -ETIMEDOUT)
 			blkfront_give_up(j->target->b);
@@ -471,7 +474,7 @@ static int job_init(struct job *j, const struct plan *p, struct target *t, uint3
 		/* Some data that does not compress; no place claims it. */
 		for (uint64_t b = 0; !p->verify && (p->weight[K_WRITE] || p->weight[K_RANDWRITE]) && b < p->bs_max;
 		     b += 8)
-			memcpy(j->ios[i].buf + b, &(uint64_t){ rnd(j) }, 8);
+			memcpy((uint8_t *)j->ios[i].buf->mem + b, &(uint64_t){ rnd(j) }, 8);
 	}
 	return 0;
 }
@@ -481,7 +484,7 @@ static int job_init(struct job *j, const struct plan *p, struct target *t, uint3
 struct result {
 	struct hist hist;
 	uint64_t ios, bytes, errors, sum_ns, verified, unknown;
-	struct blkfront_counts c;
+	struct blkfront_counts c; /* reconnects: of the queue that has seen most */
 	double seconds, user_us, sys_us, switches;
 	bool mismatch;
 };
@@ -534,7 +537,10 @@ static void tell_json(const struct plan *p, const struct target *t, const struct
 	put_d(o, "requests_per_io", per_io((double)r->c.requests, r));
 	put_d(o, "events_sent_per_io", per_io((double)r->c.events_sent, r));
 	put_d(o, "events_received_per_io", per_io((double)r->c.events_received, r));
+	put_i(o, "events_idle", r->c.events_idle);
 	put_d(o, "sleeps_per_io", per_io((double)r->c.sleeps, r));
+	put_i(o, "reconnects", r->c.reconnects);
+	put_i(o, "replayed", r->c.replayed);
 	put_d(o, "cpu_us_per_io", per_io(r->user_us + r->sys_us, r));
 	put_d(o, "cpu_user_us_per_io", per_io(r->user_us, r));
 	put_d(o, "cpu_sys_us_per_io", per_io(r->sys_us, r));
@@ -567,6 +573,9 @@ static void tell_text(const struct plan *p, const struct target *t, const struct
 	printf("  per I/O: %.4f events sent, %.4f received; %.3f us CPU (%.3f user, %.3f system)\n",
 	       per_io((double)r->c.events_sent, r), per_io((double)r->c.events_received, r),
 	       per_io(r->user_us + r->sys_us, r), per_io(r->user_us, r), per_io(r->sys_us, r));
+	if (r->c.reconnects)
+		printf("  the back end went away and came back %llu time(s); %llu request(s) were sent again\n",
+		       (unsigned long long)r->c.reconnects, (unsigned long long)r->c.replayed);
 	if (p->verify)
 		printf("  verify: %llu units right, %llu not ours%s\n", (unsigned long long)r->verified,
 		       (unsigned long long)r->unknown, r->mismatch ? ", MISMATCH" : "");
@@ -678,7 +687,7 @@ enum {
 	O_SEED,
 	O_JSON,
 	O_TIMEOUT
-};
+}; /* and of synth-blkfront.h */
 
 static const struct option options[] = {
 	{ "rw", 1, NULL, O_RW },
@@ -702,6 +711,7 @@ static const struct option options[] = {
 	{ "seed", 1, NULL, O_SEED },
 	{ "json", 0, NULL, O_JSON },
 	{ "timeout", 1, NULL, O_TIMEOUT },
+	RECONNECT_OPTIONS,
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -759,7 +769,7 @@ static int parse_one(struct plan *p, int c, const char *v)
 	case O_TIMEOUT:
 		return opt_u32("--timeout", v, 86400, &p->timeout_s);
 	default:
-		return EXIT_USAGE; /* getopt has said what is wrong */
+		return opt_reconnect(&p->reconnect, c, v);
 	}
 }
 
@@ -831,7 +841,10 @@ static int run_jobs(struct job *jobs, const struct plan *p, struct result *r)
 		r->c.requests += j->counts.requests;
 		r->c.events_sent += j->counts.events_sent;
 		r->c.events_received += j->counts.events_received;
+		r->c.events_idle += j->counts.events_idle;
 		r->c.sleeps += j->counts.sleeps;
+		r->c.reconnects = MAX(r->c.reconnects, j->counts.reconnects);
+		r->c.replayed += j->counts.replayed;
 		end = MAX(end, j->end_ns);
 	}
 	r->seconds = (double)MAX(end - start, 1u) / 1e9;
@@ -864,7 +877,7 @@ static int load(struct plan *p, struct target *t)
 	else
 		tell_text(p, t, &r);
 	if (blkfront_status(t->b) != 0)
-		return complain(EXIT_FAILED, NULL, "%s: stopped early: %s", t->name, strerror(-blkfront_status(t->b)));
+		return target_over(t, "stopped early");
 	return r.errors || r.mismatch ? EXIT_FAILED : EXIT_OK;
 }
 
@@ -877,7 +890,8 @@ int cmd_io(int argc, char **argv)
 			  .order = FRONT_MAX_ORDER,
 			  .seed = 1,
 			  .wake_percent = WAKE_PERCENT,
-			  .timeout_s = 30 };
+			  .timeout_s = 30,
+			  .reconnect = RECONNECT_DEFAULT };
 	struct blkfront_config c = { 0 };
 	struct target t = { 0 };
 	const char *dev;
@@ -901,6 +915,8 @@ int cmd_io(int argc, char **argv)
 	c.grants = p.grants;
 	c.no_indirect = p.no_indirect;
 	c.timeout_ms = p.timeout_s * 1000;
+	c.reconnect = !p.reconnect.never;
+	c.reconnect_s = p.reconnect.seconds;
 	catch_signals();
 	r = target_find(&t, dev);
 	if (!r)

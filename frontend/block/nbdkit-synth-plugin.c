@@ -20,12 +20,13 @@
 #include "frontend/block/blkfront.h"
 #include "frontend/block/vdev.h"
 
-#define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
-#define BUF_BYTES    (128u << 10)
-#define BUFS         16u
-#define CLOSE_MS     10000u
-#define SLICE_MS     200u
-#define MAX_REQUEST  (32u << 20)
+#define THREAD_MODEL    NBDKIT_THREAD_MODEL_PARALLEL
+#define BUF_BYTES       (128u << 10)
+#define BUFS            16u
+#define CLOSE_MS        10000u
+#define SLICE_MS        200u
+#define MAX_REQUEST     (32u << 20)
+#define RECONNECT_MAX_S 31536000u
 
 struct line {
 	pthread_mutex_t lock;
@@ -45,12 +46,13 @@ struct call {
 
 static struct {
 	uint32_t vdev, queues;
-	bool has_dev;
+	bool has_dev, no_reconnect;
+	uint32_t reconnect_s;
 	struct store *store;
 	struct blkfront *b;
 	struct line *line;
 	atomic_uint next;
-} disk = { .queues = 1 };
+} disk = { .queues = 1, .reconnect_s = BLKFRONT_RECONNECT_S };
 
 static void on_done(void *arg, int err)
 {
@@ -91,6 +93,8 @@ static int do_io(enum blkfront_op op, void *mem, uint64_t bytes, uint64_t offset
 	struct call c = { .xfer = {
 				  .op = op, .sector = offset / SECTOR_BYTES, .nr = bytes / SECTOR_BYTES, .mem = mem } };
 
+	char why[BLKFRONT_WHY_MAX];
+
 	if ((offset | bytes) % blkfront_info(disk.b)->sector_size) {
 		nbdkit_error("request of %llu bytes at %llu is not in whole sectors; try --filter=blocksize",
 			     (unsigned long long)bytes, (unsigned long long)offset);
@@ -112,8 +116,9 @@ static int do_io(enum blkfront_op op, void *mem, uint64_t bytes, uint64_t offset
 	pthread_cond_destroy(&c.wake);
 	if (c.err == 0)
 		return 0;
-	nbdkit_error("I/O of %llu bytes at %llu: %s", (unsigned long long)bytes, (unsigned long long)offset,
-		     strerror(-c.err));
+	blkfront_why(disk.b, why);
+	nbdkit_error("I/O of %llu bytes at %llu: %s%s%s%s", (unsigned long long)bytes, (unsigned long long)offset,
+		     strerror(-c.err), why[0] ? " (" : "", why, why[0] ? ")" : "");
 	nbdkit_set_error(c.err == -ENODEV || c.err == -ERANGE ? EIO : -c.err);
 	return -1;
 }
@@ -133,8 +138,15 @@ static int synth_config(const char *key, const char *value)
 			nbdkit_error("queues=%s: not a number from 1 to %u", value, FRONT_MAX_QUEUES);
 			return -1;
 		}
+	} else if (!strcmp(key, "reconnect")) {
+		disk.no_reconnect = !strcmp(value, "never");
+		if (!disk.no_reconnect && parse_str_u32(value, RECONNECT_MAX_S, &disk.reconnect_s) < 0) {
+			nbdkit_error("reconnect=%s: neither a number of seconds up to %u (0: for ever), nor \"never\"",
+				     value, RECONNECT_MAX_S);
+			return -1;
+		}
 	} else {
-		nbdkit_error("%s=: no such parameter; there are dev= and queues=", key);
+		nbdkit_error("%s=: no such parameter; there are dev=, queues= and reconnect=", key);
 		return -1;
 	}
 	return 0;
@@ -142,7 +154,8 @@ static int synth_config(const char *key, const char *value)
 
 #define CONFIG_HELP                                                          \
 	"dev=<NAME>     The disk: xvda, or 51712 (default: the only one).\n" \
-	"queues=<N>     Rings to use at most (default 1)."
+	"queues=<N>     Rings to use at most (default 1).\n"                 \
+	"reconnect=<S>  Seconds to wait for a back end that went away; 0: for ever; never (default 120)."
 
 /* ------------------------------------------------------------------ life */
 
@@ -171,7 +184,12 @@ static int find(struct front_dev *ret)
 static int synth_after_fork(void)
 {
 	struct blkfront_config c = {
-		.queues = disk.queues, .max_order = FRONT_MAX_ORDER, .buf_bytes = BUF_BYTES, .bufs = BUFS
+		.queues = disk.queues,
+		.max_order = FRONT_MAX_ORDER,
+		.buf_bytes = BUF_BYTES,
+		.bufs = BUFS,
+		.reconnect = !disk.no_reconnect,
+		.reconnect_s = disk.reconnect_s,
 	};
 	struct front_dev dev;
 	uint32_t n;
@@ -247,24 +265,33 @@ static int synth_block_size(void *handle, uint32_t *minimum, uint32_t *preferred
 	return 0;
 }
 
+/* A connection is told what there is when it begins. */
+static struct blkfront_info now(void)
+{
+	struct blkfront_info i;
+
+	blkfront_now(disk.b, &i);
+	return i;
+}
+
 static int synth_can_write(void *handle)
 {
-	return !blkfront_info(disk.b)->readonly;
+	return !now().readonly;
 }
 
 static int synth_can_flush(void *handle)
 {
-	return blkfront_info(disk.b)->flush;
+	return now().flush;
 }
 
 static int synth_can_fua(void *handle)
 {
-	return blkfront_info(disk.b)->flush ? NBDKIT_FUA_EMULATE : NBDKIT_FUA_NONE;
+	return now().flush ? NBDKIT_FUA_EMULATE : NBDKIT_FUA_NONE;
 }
 
 static int synth_can_trim(void *handle)
 {
-	return blkfront_info(disk.b)->discard;
+	return now().discard;
 }
 
 /* A flush on one ring covers all that was answered on any. */

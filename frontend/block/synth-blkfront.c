@@ -13,44 +13,13 @@
 
 #include "frontend/block/vdev.h"
 
-#define PROGRAM    "synth-blkfront"
-#define PLUGIN     "nbdkit-synth-plugin.so"
-#define CLOSE_MS   10000u
-#define NEXT_STATE "see what holds it with `" PROGRAM " list` here and `synthctl list` on the host"
+#define PROGRAM         "synth-blkfront"
+#define PLUGIN          "nbdkit-synth-plugin.so"
+#define CLOSE_MS        10000u
+#define RECONNECT_MAX_S 31536000u
+#define NEXT_STATE      "see what holds it with `" PROGRAM " list` here and `synthctl list` on the host"
 
 /* ------------------------------------------------------------------ the device */
-
-int target_find(struct target *t, const char *dev)
-{
-	struct front_dev *devs = NULL;
-	uint32_t nr = 0, id = 0, found = 0;
-	int r;
-
-	if (dev && vdev_parse(dev, &id) < 0)
-		return usage("'%s' is no device name (like xvda) or number (like 51712)", dev);
-	r = tool_store(&t->store);
-	if (!r)
-		r = tool_devices(t->store, blkfront_types, ARRAY_SIZE(blkfront_types), &devs, &nr);
-	if (r)
-		return r;
-	for (uint32_t i = nr; i-- > 0;) /* the first one wins: svbd before vbd */
-		if (!dev || devs[i].id == id) {
-			t->dev = devs[i];
-			found++;
-		}
-	free(devs);
-	if (found == 0 && dev)
-		return complain(EXIT_NOTFOUND, "see what there is: " PROGRAM " list", "this domain has no disk %s",
-				dev);
-	if (found == 0)
-		return complain(EXIT_NOTFOUND,
-				"attach one on the host: synthctl attach disk DOM file:/PATH --user-frontend",
-				"this domain has no disk");
-	if (!dev && found > 1)
-		return usage("this domain has %u disks: say which", found);
-	vdev_name(t->dev.id, t->name);
-	return 0;
-}
 
 int target_open(struct target *t, const struct blkfront_config *c)
 {
@@ -88,6 +57,23 @@ int target_open(struct target *t, const struct blkfront_config *c)
 	default:
 		return complain(EXIT_FAILED, NULL, "cannot open %s: %s", t->name, strerror(-err));
 	}
+}
+
+int target_over(struct target *t, const char *what)
+{
+	char why[BLKFRONT_WHY_MAX];
+
+	blkfront_why(t->b, why);
+	return complain(EXIT_FAILED, NULL, "%s: %s: %s (%s)", t->name, what, strerror(-blkfront_status(t->b)), why);
+}
+
+int opt_reconnect(struct reconnect *r, int o, const char *value)
+{
+	if (o == O_NO_RECONNECT)
+		r->never = true;
+	else if (o == O_RECONNECT)
+		return opt_u32("--reconnect", value, RECONNECT_MAX_S, &r->seconds);
+	return o == O_NO_RECONNECT ? 0 : EXIT_USAGE; /* else getopt has said what is wrong */
 }
 
 int target_close(struct target *t, int code)
@@ -143,67 +129,48 @@ static struct json_object *describe(struct store *s, const struct front_dev *d)
 	return o;
 }
 
+static void row(struct json_object *o)
+{
+	static const char format[] = "%-8s %-10s %-5s %-13s %-13s %15s %s\n";
+
+	if (o)
+		printf(format, text_of(o, "dev"), text_of(o, "vdev"), text_of(o, "type"), text_of(o, "state"),
+		       text_of(o, "backend_state"), text_of(o, "size"), text_of(o, "backend"));
+	else
+		printf(format, "DEV", "VDEV", "TYPE", "STATE", "BACKEND-STATE", "SIZE", "BACKEND");
+}
+
+static void name_of(uint32_t id, char name[16])
+{
+	_Static_assert(VDEV_NAME_MAX <= 16, "a disk's name fits");
+	(void)vdev_name(id, name);
+}
+
+static const struct tool_class disks = {
+	.types = blkfront_types,
+	.nr_types = ARRAY_SIZE(blkfront_types),
+	.device = "disk",
+	.example = "no device name (like xvda) or number (like 51712)",
+	.none = "attach one on the host: synthctl attach disk DOM file:/PATH --user-frontend",
+	.parse = vdev_parse,
+	.name = name_of,
+	.describe = describe,
+	.row = row,
+};
+
+int target_find(struct target *t, const char *dev)
+{
+	return tool_find(&disks, dev, &t->store, &t->dev, t->name);
+}
+
 static int cmd_list(int argc, char **argv)
 {
-	struct json_object *all;
-	struct front_dev *devs = NULL;
-	struct store *s = NULL;
-	bool json = false;
-	uint32_t nr = 0;
-	int r = opt_json_only(argc, argv, &json);
-
-	if (!r && optind < argc)
-		r = usage("list takes no argument");
-	if (!r)
-		r = tool_store(&s);
-	if (!r)
-		r = tool_devices(s, blkfront_types, ARRAY_SIZE(blkfront_types), &devs, &nr);
-	if (!r) {
-		all = json_object_new_array();
-		for (uint32_t i = 0; i < nr; i++)
-			json_object_array_add(all, describe(s, &devs[i]));
-		if (json)
-			print_json(all, true);
-		else if (nr)
-			printf("%-8s %-10s %-5s %-13s %-13s %15s %s\n", "DEV", "VDEV", "TYPE", "STATE", "BACKEND-STATE",
-			       "SIZE", "BACKEND");
-		for (uint32_t i = 0; i < nr && !json; i++) {
-			struct json_object *o = json_object_array_get_idx(all, i);
-
-			printf("%-8s %-10s %-5s %-13s %-13s %15s %s\n", text_of(o, "dev"), text_of(o, "vdev"),
-			       text_of(o, "type"), text_of(o, "state"), text_of(o, "backend_state"), text_of(o, "size"),
-			       text_of(o, "backend"));
-		}
-		json_object_put(all);
-	}
-	free(devs);
-	store_close(s);
-	return r;
+	return tool_list(&disks, argc, argv);
 }
 
 static int cmd_info(int argc, char **argv)
 {
-	struct target t = { 0 };
-	struct json_object *o;
-	const char *dev;
-	bool json = false;
-	int r = opt_json_only(argc, argv, &json);
-
-	if (!r)
-		r = opt_dev(argc, argv, optind, &dev);
-	if (!r)
-		r = target_find(&t, dev);
-	if (!r) {
-		o = describe(t.store, &t.dev);
-		if (json) {
-			print_json(o, true);
-		} else {
-			json_object_object_foreach(o, key, val)
-				printf("%-22s %s\n", key, val ? json_object_get_string(val) : "-");
-		}
-		json_object_put(o);
-	}
-	return target_close(&t, r);
+	return tool_info(&disks, argc, argv);
 }
 
 /* ------------------------------------------------------------------ serve */
@@ -224,7 +191,8 @@ static int find_plugin(char *path, size_t size)
 }
 
 static const struct option serve_options[] = {
-	{ "unix", 1, NULL, 'U' }, { "queues", 1, NULL, 'q' }, { "readonly", 0, NULL, 'r' }, { NULL, 0, NULL, 0 }
+	{ "unix", 1, NULL, 'U' }, { "queues", 1, NULL, 'q' }, { "readonly", 0, NULL, 'r' },
+	RECONNECT_OPTIONS,        { NULL, 0, NULL, 0 },
 };
 
 /* "key=value": nbdkit wants those of its filters behind the plugin, options before it. */
@@ -235,10 +203,11 @@ static bool is_parameter(const char *arg)
 	return arg[0] != '-' && n > 0 && arg[n] == '=';
 }
 
-/* serve [DEV] [--unix SOCK] [--queues N] [--readonly] [-- NBDKIT-OPTION...] */
+/* serve [DEV] [--unix SOCK] [--queues N] [--readonly] [--reconnect SECONDS | --no-reconnect] [-- NBDKIT-OPTION...] */
 static int cmd_serve(int argc, char **argv)
 {
-	char plugin[4096], dev[32], queues[32];
+	char plugin[4096], dev[32], queues[32], again[32] = "reconnect=never";
+	struct reconnect reconnect = RECONNECT_DEFAULT;
 	const char *args[256] = { "nbdkit", "--foreground" };
 	const char *which = NULL;
 	struct target t = { 0 };
@@ -256,7 +225,8 @@ static int cmd_serve(int argc, char **argv)
 			args[n++] = optarg;
 		} else if (o == 'r') {
 			args[n++] = "--readonly";
-		} else if (o != 'q' || opt_u32("--queues", optarg, FRONT_MAX_QUEUES, &q)) {
+		} else if (o == 'q' ? opt_u32("--queues", optarg, FRONT_MAX_QUEUES, &q)
+				    : opt_reconnect(&reconnect, o, optarg)) {
 			return EXIT_USAGE;
 		}
 		if (n > 64)
@@ -278,9 +248,12 @@ static int cmd_serve(int argc, char **argv)
 			args[n++] = argv[i];
 	snprintf(dev, sizeof(dev), "dev=%u", t.dev.id);
 	snprintf(queues, sizeof(queues), "queues=%u", q);
+	if (!reconnect.never)
+		snprintf(again, sizeof(again), "reconnect=%u", reconnect.seconds);
 	args[n++] = plugin;
 	args[n++] = dev;
 	args[n++] = queues;
+	args[n++] = again;
 	for (int i = rest + 1; i < argc; i++)
 		if (is_parameter(argv[i]))
 			args[n++] = argv[i];
@@ -313,8 +286,12 @@ static void help(void)
 	       "    --ring-order 0..4  --runtime SEC | --ios N  --rate IOPS  --offset --size  --seed N  --verify\n"
 	       "    --sleep (default) | --spin US | --poll  --wake N|P%%  --grants persistent|reuse|per-io\n"
 	       "    --no-persistent (= --grants per-io)  --no-indirect  --timeout SEC  --json\n"
+	       "\nAll that connect: --reconnect SEC (how long to wait for a back end that went away; 0: for ever; "
+	       "default %u)\n"
+	       "    --no-reconnect (that is the end)\n"
 	       "\nExit status: 0 ok, 1 failure, 2 usage, 3 not found, 4 in use, 5 timeout, 6 permission,\n"
-	       "7 xenstore not reached.  More: man " PROGRAM "\n");
+	       "7 xenstore not reached.  More: man " PROGRAM "\n",
+	       BLKFRONT_RECONNECT_S);
 }
 
 int main(int argc, char **argv)

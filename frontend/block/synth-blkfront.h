@@ -22,6 +22,27 @@ int target_open(struct target *t, const struct blkfront_config *c);
 /* Also after a failure.  Returns @code, or a failure's if closing is the first thing that fails. */
 int target_close(struct target *t, int code);
 
+/* --reconnect SECONDS, --no-reconnect: of all commands that connect. */
+struct reconnect {
+	bool never;
+	uint32_t seconds;
+};
+#define RECONNECT_DEFAULT                   \
+	{                                   \
+		false, BLKFRONT_RECONNECT_S \
+	}
+enum { O_RECONNECT = 512, O_NO_RECONNECT };
+#define RECONNECT_OPTIONS                               \
+	{ "reconnect", 1, NULL, O_RECONNECT },          \
+	{                                               \
+		"no-reconnect", 0, NULL, O_NO_RECONNECT \
+	}
+/* 0, or an exit status: @o is none of them, or its value is none. */
+int opt_reconnect(struct reconnect *r, int o, const char *value);
+
+/* The disk is over (blkfront_status()): tells why.  An exit status. */
+int target_over(struct target *t, const char *what);
+
 /* How long in ms a back end may be silent before we give up, when all that is left is to wait for answers. */
 #define PATIENCE_MS        30000u
 #define PATIENCE_SIGNAL_MS 3000u

@@ -104,6 +104,33 @@ static void second_answer_is_refused_when_its_slot_serves_another_request(void *
 	assert_int_equal(answer(new, BLKIF_OP_READ, 0, &r), BLK_RSP_OK);
 }
 
+/* The back end went away with requests, and another ring, of whatever size, begins with as many. */
+static void ids_of_the_life_before_are_none(void **state)
+{
+	static const uint32_t sizes[] = { NR, NR / 2, 1, NR * 2, NR };
+	uint64_t old[NR * 2], new[NR * 2];
+	uint32_t before = 3;
+	struct blk_rsp r;
+
+	for (uint32_t i = 0; i < before; i++)
+		(void)blk_flight_take(&flight, BLKIF_OP_READ, &old[i]);
+	/* One slot has been used more often than the others. */
+	assert_int_equal(answer(old[1], BLKIF_OP_READ, 0, &r), BLK_RSP_OK);
+	(void)blk_flight_take(&flight, BLKIF_OP_READ, &old[1]);
+	for (size_t s = 0; s < ARRAY_SIZE(sizes); s++) {
+		assert_int_equal(blk_flight_again(&flight, sizes[s]), 0);
+		assert_int_equal(flight.used, 0);
+		for (uint32_t i = 0; i < sizes[s]; i++) {
+			assert_int_not_equal(blk_flight_take(&flight, BLKIF_OP_READ, &new[i]), BLK_RSP_NONE);
+			for (uint32_t k = 0; k < before; k++)
+				assert_int_not_equal(answer(old[k], BLKIF_OP_READ, 0, &r), BLK_RSP_OK);
+		}
+		before = sizes[s];
+		memcpy(old, new, before * sizeof(new[0]));
+		assert_int_equal(blk_flight_take(&flight, BLKIF_OP_READ, &new[0]), BLK_RSP_NONE);
+	}
+}
+
 static void id_with_other_high_bits_is_refused(void **state)
 {
 	struct blk_rsp r;
@@ -200,6 +227,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(id_of_no_request_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(second_answer_is_refused_when_its_slot_serves_another_request, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(ids_of_the_life_before_are_none, setup, teardown),
 		cmocka_unit_test_setup_teardown(id_with_other_high_bits_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(other_operation_is_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(op_that_marks_an_idle_slot_answers_nothing, setup, teardown),

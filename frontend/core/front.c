@@ -93,6 +93,26 @@ int front_list(struct store *s, const char *const *types, uint32_t nr_types, str
 	return 0;
 }
 
+enum front_there front_look(struct store *s, struct front_dev *d)
+{
+	struct front_dev n;
+	struct path p;
+	char id[16];
+	uint32_t state, online;
+	int err;
+
+	snprintf(id, sizeof(id), "%u", d->id);
+	if (!read_dev(s, d->type, id, &n) || !n.back[0])
+		return FRONT_THERE_NOT;
+	memcpy(d->back, n.back, sizeof(n.back));
+	d->back_domid = n.back_domid;
+	state = front_read_state(s, d->back);
+	if (state != XenbusStateClosed)
+		return state == XenbusStateInitWait ? FRONT_THERE_WAITS : FRONT_THERE_AWAY;
+	err = store_read_u32(s, NULL, path_join(&p, d->back, "online"), 1, &online);
+	return err == -ENOENT || (err == 0 && online == 1) ? FRONT_THERE_WAITS : FRONT_THERE_AWAY;
+}
+
 /* ------------------------------------------------------------------ exclusion */
 
 /*
@@ -146,24 +166,49 @@ static int take_lock(const struct front_dev *d, int *ret)
 
 /* ------------------------------------------------------------------ rings */
 
+void front_queue_free(struct front_queue *q)
+{
+	for (uint32_t k = 0; k < FRONT_MAX_RINGS; k++) {
+		if (q->ring[k].pages)
+			share_revoke(q->share, q->ring[k].pages, (uint32_t)(q->ring[k].bytes / PAGE_BYTES));
+		if (q->ring[k].port && (k == 0 || q->ring[k].port != q->ring[0].port))
+			evtchn_unbind(q->evtchn, q->ring[k].port);
+	}
+	share_close(q->share);
+	evtchn_close(q->evtchn);
+	memset(q, 0, sizeof(*q));
+}
+
+uint32_t front_life(const struct front *f)
+{
+	return f->lives;
+}
+
+bool front_take_queue(struct front *f, uint32_t life, uint32_t i, struct front_queue *ret)
+{
+	bool there;
+
+	pthread_mutex_lock(&f->mutex);
+	there = f->ready == life && i < f->nr_queues && f->queue[i].evtchn;
+	if (there) {
+		*ret = f->queue[i];
+		memset(&f->queue[i], 0, sizeof(f->queue[i]));
+	}
+	pthread_mutex_unlock(&f->mutex);
+	return there;
+}
+
+/* Those that nobody has taken. */
 static void free_queues(struct front *f)
 {
+	pthread_mutex_lock(&f->mutex);
+	f->ready = 0;
+	pthread_mutex_unlock(&f->mutex);
 	if (f->prepared)
 		f->class->release(f, f->arg);
 	f->prepared = false;
-	for (uint32_t i = 0; i < FRONT_MAX_QUEUES; i++) {
-		struct front_queue *q = &f->queue[i];
-
-		for (uint32_t k = 0; k < FRONT_MAX_RINGS; k++) {
-			if (q->ring[k].pages)
-				share_revoke(q->share, q->ring[k].pages, (uint32_t)(q->ring[k].bytes / PAGE_BYTES));
-			if (q->ring[k].port && (k == 0 || q->ring[k].port != q->ring[0].port))
-				evtchn_unbind(q->evtchn, q->ring[k].port);
-		}
-		share_close(q->share);
-		evtchn_close(q->evtchn);
-		memset(q, 0, sizeof(*q));
-	}
+	for (uint32_t i = 0; i < FRONT_MAX_QUEUES; i++)
+		front_queue_free(&f->queue[i]);
 }
 
 static int alloc_ring(struct front *f, struct front_queue *q, uint32_t k)
@@ -329,6 +374,11 @@ static void step(struct front *f, enum front_event ev)
 	f->state = st.next;
 	if (st.next != was)
 		log_debug("%s: %s -> %s", f->dev.dir, front_state_name(was), front_state_name(st.next));
+	if (was == FRONT_CONNECTED && st.next == FRONT_DEAD && !f->closing) {
+		/* Before our Closed is there to be read: what is in the rings afterwards means nothing. */
+		f->ended = true;
+		f->class->ended(f, -ENODEV, f->arg);
+	}
 	if (st.todo & FRONT_DO_PUBLISH) {
 		err = f->class->offer(f, f->arg);
 		if (err == 0)
@@ -349,10 +399,6 @@ static void step(struct front *f, enum front_event ev)
 	if (err < 0 && f->err == 0)
 		f->err = err;
 	/* FRONT_DO_RELEASE: the rings may be in a thread's hands; front_close() does it when they are not. */
-	if (was == FRONT_CONNECTED && st.next == FRONT_DEAD && !f->closing) {
-		f->ended = true;
-		f->class->ended(f, -ENODEV, f->arg);
-	}
 }
 
 static void on_back_state(struct store *s, const char *path, void *arg)
@@ -395,18 +441,21 @@ int front_dispatch(struct front *f)
 	return 0;
 }
 
-/* Sleep until xenstore has news or @deadline (now_ns()) has passed: 0, -ETIMEDOUT, -errno. */
+/* Sleep until xenstore has news or @deadline (now_ns()) has passed: 0, -ETIMEDOUT, -ECANCELED, -errno. */
 static int wait_news(struct front *f, uint64_t deadline)
 {
-	struct pollfd p = { .fd = store_fd(f->store), .events = POLLIN };
+	struct pollfd p[2] = { { .fd = store_fd(f->store), .events = POLLIN },
+			       { .fd = f->cancel_fd, .events = POLLIN } };
 	uint64_t now = now_ns();
 	int n;
 
 	if (now >= deadline)
 		return -ETIMEDOUT;
-	n = poll(&p, 1, (int)MIN((deadline - now) / 1000000 + 1, 1000u));
+	n = poll(p, 2, (int)MIN((deadline - now) / 1000000 + 1, (uint64_t)1000));
 	if (n < 0)
 		return errno == EINTR ? -EINTR : -errno;
+	if (p[1].revents)
+		return -ECANCELED;
 	return n ? store_dispatch(f->store) : 0;
 }
 
@@ -452,6 +501,28 @@ static int reset(struct front *f, uint64_t deadline)
 	return store_transact(f->store, reset_tx, f);
 }
 
+/* ------------------------------------------------------------------ lives */
+
+#define SLICE_MS 50u
+#define LOOK_MS  10u /* at most so often is looked at what a back end says */
+
+static void on_link(struct store *s, const char *path, void *arg)
+{
+	struct front *f = arg;
+
+	f->changed = true;
+}
+
+/* The back end that f->dev names, and where its device is made or taken away. */
+static int watch_back(struct front *f)
+{
+	struct path p;
+
+	store_unwatch(f->watch);
+	f->watch = NULL;
+	return store_watch(f->store, path_join(&p, f->dev.back, "state"), on_back_state, f, &f->watch);
+}
+
 int front_open(struct store *s, const struct front_dev *dev, const struct front_class *class, void *arg,
 	       struct front **ret)
 {
@@ -468,11 +539,14 @@ int front_open(struct store *s, const struct front_dev *dev, const struct front_
 	f->dev = *dev;
 	f->class = class;
 	f->arg = arg;
-	f->lock = -1;
+	f->lock = f->cancel_fd = -1;
 	f->state = FRONT_WAITING;
+	pthread_mutex_init(&f->mutex, NULL);
 	err = take_lock(dev, &f->lock);
 	if (err == 0)
-		err = store_watch(s, path_join(&p, dev->back, "state"), on_back_state, f, &f->watch);
+		err = watch_back(f);
+	if (err == 0)
+		err = store_watch(s, path_join(&p, dev->dir, "backend"), on_link, f, &f->link_watch);
 	if (err < 0) {
 		front_free(f);
 		return err;
@@ -481,9 +555,8 @@ int front_open(struct store *s, const struct front_dev *dev, const struct front_
 	return 0;
 }
 
-int front_connect(struct front *f, uint32_t ms)
+static int connect_until(struct front *f, uint64_t deadline)
 {
-	uint64_t deadline = now_ns() + (uint64_t)ms * 1000000u;
 	int err = reset(f, deadline);
 
 	/* What was left of an earlier life is over when the back end waits for us; only then is its state ours to follow. */
@@ -502,6 +575,140 @@ int front_connect(struct front *f, uint32_t ms)
 		else if (f->state != FRONT_CONNECTED && !f->changed)
 			err = wait_news(f, deadline);
 	}
+	if (err == 0)
+		err = f->err;
+	if (err < 0)
+		return err;
+	pace_connected(&f->pace, now_ns());
+	pthread_mutex_lock(&f->mutex);
+	f->ready = ++f->lives;
+	pthread_mutex_unlock(&f->mutex);
+	return 0;
+}
+
+int front_connect(struct front *f, uint32_t ms)
+{
+	return connect_until(f, now_ns() + (uint64_t)ms * 1000000u);
+}
+
+bool front_over(const struct front *f)
+{
+	return f->ended && !f->closing;
+}
+
+bool front_asked(const struct front *f)
+{
+	return f->state == FRONT_CONNECTED && f->ended;
+}
+
+/* The closing handshake, up to our Closed. */
+static int close_until(struct front *f, uint64_t deadline)
+{
+	int err = 0;
+
+	f->ended = f->closing = true; /* nobody to tell any more */
+	step(f, FRONT_EV_CLOSE);
+	while (err == 0 && f->state == FRONT_CLOSING) {
+		look(f);
+		if (f->state == FRONT_CLOSING)
+			err = wait_news(f, deadline);
+	}
+	if (err < 0 && err != -ECANCELED && write_state(f, NULL, XenbusStateClosed) == 0)
+		log_debug("%s: closed without the back end", f->dev.dir);
+	return err;
+}
+
+int front_let_go(struct front *f, uint32_t ms)
+{
+	return close_until(f, now_ns() + (uint64_t)ms * 1000000u);
+}
+
+/* Is there somebody to connect to? */
+static bool invited(struct front *f)
+{
+	struct front_dev d = f->dev;
+	enum front_there there = front_look(f->store, &d);
+
+	if (there == FRONT_THERE_NOT)
+		return false;
+	f->dev.back_domid = d.back_domid;
+	if (strcmp(d.back, f->dev.back) != 0) {
+		log_info("%s: the device has another back end: %s", f->dev.dir, d.back);
+		memcpy(f->dev.back, d.back, sizeof(d.back));
+		if (watch_back(f) < 0)
+			return false;
+	}
+	return there == FRONT_THERE_WAITS;
+}
+
+/*
+ * Until @until, whatever happens meanwhile: 0, -ETIMEDOUT when @deadline comes first, -ECANCELED, -errno when xenstore is lost.  What it
+ * says in between is taken off its hands now and then, and costs no more than that.
+ */
+static int pause_until(struct front *f, uint64_t until, uint64_t deadline)
+{
+	struct pollfd p = { .fd = f->cancel_fd, .events = POLLIN };
+	uint64_t now, end = MIN(until, deadline);
+	int err = 0;
+
+	while (err == 0 && (now = now_ns()) < end) {
+		if (poll(&p, 1, (int)MIN((end - now) / 1000000 + 1, (uint64_t)SLICE_MS)) > 0)
+			return -ECANCELED;
+		err = store_dispatch(f->store);
+	}
+	return err ? err : end < until ? -ETIMEDOUT : 0;
+}
+
+/* Until there is somebody to connect to. */
+static int wait_invitation(struct front *f, uint64_t deadline)
+{
+	int err = 0;
+
+	while (err == 0 && !invited(f)) {
+		err = wait_news(f, deadline);
+		if (err == 0)
+			err = pause_until(f, now_ns() + LOOK_MS * (uint64_t)1000000, deadline);
+	}
+	return err;
+}
+
+/* One try. */
+static int try_again(struct front *f, uint64_t deadline)
+{
+	/* What the life before, or the try before, left. */
+	free_queues(f);
+	step(f, FRONT_EV_AGAIN);
+	f->ended = f->closing = false;
+	f->err = 0;
+	return connect_until(f, deadline);
+}
+
+int front_again(struct front *f, uint64_t deadline, uint32_t try_ms, int *why)
+{
+	uint32_t ours = front_read_state(f->store, f->dev.dir);
+	int err, failed = 0;
+
+	free_queues(f);
+	/* We have let go, and whoever looks shall see it; but a device that has been made anew is not to be closed. */
+	if (ours != XenbusStateUnknown && ours != XenbusStateInitialising && ours != XenbusStateClosed &&
+	    write_state(f, NULL, XenbusStateClosed) < 0)
+		log_debug("%s: cannot say that it is closed", f->dev.dir);
+	for (;;) {
+		uint64_t now = now_ns();
+
+		err = pause_until(f, now + pace_next(&f->pace, now), deadline);
+		if (err == 0)
+			err = wait_invitation(f, deadline);
+		if (err < 0)
+			break;
+		err = try_again(f, MIN(deadline, now_ns() + try_ms * (uint64_t)1000000));
+		if (err == 0 || err == -ECANCELED || now_ns() >= deadline)
+			break;
+		failed = err;
+		log_debug("%s: could not connect again: %s", f->dev.dir, strerror(-err));
+	}
+	if (why)
+		*why = failed;
 	return err;
 }
 
@@ -509,25 +716,18 @@ int front_close(struct front *f, uint32_t ms)
 {
 	uint64_t deadline = now_ns() + (uint64_t)ms * 1000000u;
 	bool their_wish = f->ended;
-	int err = 0;
+	int err;
 
-	f->ended = f->closing = true; /* nobody to tell any more */
+	f->cancel_fd = -1;
 	if (f->state == FRONT_WAITING) {
 		/* Nothing was published; the back end waits for us, or will. */
 		free_queues(f);
 		return 0;
 	}
-	step(f, FRONT_EV_CLOSE);
-	while (err == 0 && f->state == FRONT_CLOSING) {
-		look(f);
-		if (f->state == FRONT_CLOSING)
-			err = wait_news(f, deadline);
-	}
-	if (err < 0 && write_state(f, NULL, XenbusStateClosed) == 0)
-		log_debug("%s: closed without the back end", f->dev.dir);
+	err = close_until(f, deadline);
 	if (err == 0)
-		err = wait_back(f, 1u << XenbusStateClosed, deadline);
-	/* Closed at both ends, or the back end is not there to care. */
+		err = wait_back(f, 1u << XenbusStateClosed | 1u << XenbusStateInitWait, deadline);
+	/* Closed at both ends; or the back end has forgotten us, or is not there to care. */
 	free_queues(f);
 	if (err == 0 && !their_wish)
 		err = store_transact(f->store, reset_tx, f);
@@ -540,7 +740,9 @@ void front_free(struct front *f)
 		return;
 	free_queues(f);
 	store_unwatch(f->watch);
+	store_unwatch(f->link_watch);
 	if (f->lock >= 0)
 		close(f->lock);
+	pthread_mutex_destroy(&f->mutex);
 	free(f);
 }

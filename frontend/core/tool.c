@@ -187,3 +187,96 @@ const char *text_of(struct json_object *o, const char *name)
 
 	return v ? json_object_get_string(v) : "-";
 }
+
+/* ------------------------------------------------------------------ devices */
+
+int tool_find(const struct tool_class *c, const char *dev, struct store **s, struct front_dev *ret, char name[16])
+{
+	struct front_dev *devs = NULL;
+	uint32_t nr = 0, id = 0, found = 0;
+	char next[96];
+	int r;
+
+	if (dev && c->parse(dev, &id) < 0)
+		return usage("'%s' is %s", dev, c->example);
+	r = tool_store(s);
+	if (!r)
+		r = tool_devices(*s, c->types, c->nr_types, &devs, &nr);
+	if (r)
+		return r;
+	for (uint32_t i = nr; i-- > 0;) /* the first one wins: of the best type */
+		if (!dev || devs[i].id == id) {
+			*ret = devs[i];
+			found++;
+		}
+	free(devs);
+	snprintf(next, sizeof(next), "see what there is: %s list", tool_name);
+	if (found == 0 && dev)
+		return complain(EXIT_NOTFOUND, next, "this domain has no %s %s", c->device, dev);
+	if (found == 0)
+		return complain(EXIT_NOTFOUND, c->none, "this domain has no %s", c->device);
+	if (!dev && found > 1)
+		return usage("this domain has %u %ss: say which", found, c->device);
+	c->name(ret->id, name);
+	return 0;
+}
+
+int tool_list(const struct tool_class *c, int argc, char **argv)
+{
+	struct front_dev *devs = NULL;
+	struct json_object *all;
+	struct store *s = NULL;
+	bool json = false;
+	uint32_t nr = 0;
+	int r = opt_json_only(argc, argv, &json);
+
+	if (!r && optind < argc)
+		r = usage("list takes no argument");
+	if (!r)
+		r = tool_store(&s);
+	if (!r)
+		r = tool_devices(s, c->types, c->nr_types, &devs, &nr);
+	if (!r) {
+		all = json_object_new_array();
+		for (uint32_t i = 0; i < nr; i++)
+			json_object_array_add(all, c->describe(s, &devs[i]));
+		if (json)
+			print_json(all, true);
+		else if (nr)
+			c->row(NULL);
+		for (uint32_t i = 0; i < nr && !json; i++)
+			c->row(json_object_array_get_idx(all, i));
+		json_object_put(all);
+	}
+	free(devs);
+	store_close(s);
+	return r;
+}
+
+int tool_info(const struct tool_class *c, int argc, char **argv)
+{
+	struct front_dev d;
+	struct store *s = NULL;
+	struct json_object *o;
+	const char *dev;
+	bool json = false;
+	char name[16];
+	int r = opt_json_only(argc, argv, &json);
+
+	if (!r)
+		r = opt_dev(argc, argv, optind, &dev);
+	if (!r)
+		r = tool_find(c, dev, &s, &d, name);
+	if (!r) {
+		o = c->describe(s, &d);
+		if (json) {
+			print_json(o, true);
+		} else {
+			json_object_object_foreach(o, key, val)
+				printf("%-22s %s\n", key, val ? json_object_get_string(val) : "-");
+		}
+		json_object_put(o);
+	}
+	store_close(s);
+	return r;
+}

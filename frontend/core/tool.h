@@ -35,6 +35,25 @@ int tool_devices(struct store *s, const char *const *types, uint32_t nr_types, s
 /* A numeric node; @otherwise when it is missing or no number. */
 uint64_t tool_node(struct store *s, const char *dir, const char *leaf, uint64_t otherwise);
 
+/* What a tool says of its class's devices. */
+struct tool_class {
+	const char *const *types; /* of the front end's directories, best first */
+	uint32_t nr_types;
+	const char *device;  /* "disk" */
+	const char *example; /* of a DEV: "a device name (like xvda) or number (like 51712)" */
+	const char *none;    /* what to do when the domain has none */
+	int (*parse)(const char *text, uint32_t *id);
+	void (*name)(uint32_t id, char name[16]);
+	struct json_object *(*describe)(struct store *s,
+					const struct front_dev *d); /* `list` and `info` print from it */
+	void (*row)(struct json_object *o);                         /* of `list`; NULL: its heading */
+};
+/* Find @dev (NULL: the only one), in a xenstore opened for it.  0, or an exit status with the reason told; *s may be open then. */
+int tool_find(const struct tool_class *c, const char *dev, struct store **s, struct front_dev *ret, char name[16]);
+/* The commands. */
+int tool_list(const struct tool_class *c, int argc, char **argv);
+int tool_info(const struct tool_class *c, int argc, char **argv);
+
 struct command {
 	const char *name;
 	int (*run)(int argc, char **argv);

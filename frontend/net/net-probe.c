@@ -182,7 +182,6 @@ void probe_build(const struct probe *p, uint8_t *b, uint32_t bytes, bool fill, b
 			  .bytes = bytes,
 			  .seq = p->seq,
 			  .sent_ns = p->sent_ns };
-	struct iovec iov = { b, bytes };
 	uint16_t pseudo;
 
 	memcpy(b, p->dst, 6);
@@ -207,7 +206,7 @@ void probe_build(const struct probe *p, uint8_t *b, uint32_t bytes, bool fill, b
 	h.csum = h.proto == FRAME_PROTO_TCP ? 16 : 6;
 	pseudo = frame_pseudo(b, &h, bytes - h.l4);
 	memcpy(b + h.l4 + h.csum, &pseudo, 2);
-	if (!blank && csum_finish(&iov, 1, h.l4, h.csum) < 0)
+	if (!blank && frame_finish(b, bytes, h.l4, h.csum) < 0)
 		memset(b + h.l4 + h.csum, 0, 2); /* (cannot be: the field is inside) */
 }
 

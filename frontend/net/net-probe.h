@@ -12,7 +12,7 @@
 #define SYNTH_NET_PROBE_H
 
 #include "common/base/base.h"
-#include "frontend/net/net-frame.h"
+#include "common/net/offload.h"
 
 enum probe_kind { PROBE_ETH, PROBE_UDP4, PROBE_UDP6, PROBE_TCP4, PROBE_TCP6, PROBE_NR_KINDS };
 

@@ -8,6 +8,8 @@
  * with offloads, which are copied, looked into, and written from the copy, since the back end could change them.
  *
  * The TAP outlives the connection: while the back end is away it has no carrier, and keeps its addresses and routes.
+ * Each connection is a new netfront: rings, ports and pages of the one before are given up, and what was in them is lost,
+ * as frames may be.  When to try again is said by pace.h; what the device is by then, by front_look().
  */
 #include "frontend/net/synth-netfront.h"
 
@@ -29,6 +31,7 @@
 #define MAX_PAGES  17u /* NETFRONT_TX_MAX bytes, and what rounding up takes */
 #define MAX_QUEUES 8u  /* taken without being asked for */
 #define LOOK_MS    200u
+#define REMOVED_S  10u /* a device that is taken away for good, and one that is made anew, look the same for a moment */
 #define TAG_BYTES  4u
 
 struct up {
@@ -38,6 +41,12 @@ struct up {
 	const char *tap_name;
 	uint32_t mtu; /* asked for; 0: what the toolstack says */
 	bool no_reconnect, json;
+	uint32_t reconnect_s; /* 0: for ever */
+	struct pace pace;
+	uint64_t away_ns;              /* since when there is no connection that does anything */
+	bool heard;                    /* something came through the last one */
+	uint8_t mac[6];                /* the TAP's */
+	uint32_t tap_mtu;              /* as we set it */
 	_Atomic bool tap_gone;         /* somebody has deleted it */
 	struct netfront_counts counts; /* of connections that are over */
 	uint64_t tap_drops, tx_drops, connections;
@@ -97,7 +106,7 @@ static void on_frame(void *arg, const struct netfront_frame *f)
 		have = copy_head(f, head);
 		iov[nr++] = (struct iovec){ head, have };
 	}
-	err = frame_to_vnet(&f->meta, head, have, f->bytes, &v);
+	err = offload_to_vnet(&f->meta, head, have, f->bytes, &v);
 	if (unlikely(err < 0)) {
 		netfront_count(m->q, err == -EPROTOTYPE ? NET_RX_GSO_TYPE : NET_RX_HEADER);
 		return;
@@ -131,7 +140,7 @@ static int send_one(struct mover *m)
 		return 1;
 	}
 	bytes = (uint32_t)n - (uint32_t)sizeof(v);
-	err = frame_from_vnet(&v, iov[1].iov_base, MIN(bytes, FRAME_HEAD_MAX), takes, &meta, &finish);
+	err = offload_from_vnet(&v, iov[1].iov_base, MIN(bytes, FRAME_HEAD_MAX), bytes, takes, &meta, &finish);
 	if (err == 0 && finish) {
 		uint32_t nr = (bytes + PAGE_BYTES - 1) / PAGE_BYTES;
 
@@ -203,26 +212,51 @@ static int make_tap(struct up *u)
 	if (err < 0)
 		return tap_failed(u, "make a TAP", err);
 	u->config.queues = i->nr_queues;
+	memcpy(u->mac, i->mac, sizeof(u->mac));
 	err = tap_set_mac(&u->tap, i->mac);
 	return err < 0 ? tap_failed(u, "set the address of", err) : 0;
+}
+
+/* A device that was made anew may have another address. */
+static int fit_mac(struct up *u)
+{
+	const struct netfront_info *i = netfront_info(u->t.n);
+	int err;
+
+	if (memcmp(u->mac, i->mac, sizeof(u->mac)) == 0)
+		return 0;
+	log_warn("%s: the interface has another address", u->t.name);
+	err = tap_set_mac(&u->tap, i->mac);
+	if (err == 0)
+		memcpy(u->mac, i->mac, sizeof(u->mac));
+	return err;
 }
 
 /* What this connection offers. */
 static int fit_tap(struct up *u)
 {
 	const struct netfront_info *i = netfront_info(u->t.n);
-	uint32_t mtu = u->mtu ? u->mtu : i->mtu;
+	uint32_t mtu = u->mtu ? u->mtu : i->mtu, most = i->tx_max - FRAME_ETH_LEN - TAG_BYTES;
 	int err;
 
-	if (mtu > i->tx_max - FRAME_ETH_LEN - TAG_BYTES)
+	if (mtu > most && u->connections) {
+		log_warn("%s: an mtu of %u does not go through any more: it is %u", u->t.name, mtu, most);
+		mtu = most;
+	} else if (mtu > most) {
 		return complain(EXIT_FAILED, "a smaller --mtu, or a back end with feature-sg",
 				"%s: an mtu of %u does not go through: frames have at most %u bytes", u->t.name, mtu,
 				i->tx_max);
+	}
 	err = tap_attach(&u->tap, i->nr_queues);
 	if (err == 0)
-		err = tap_set_offloads(&u->tap, &i->takes);
+		err = fit_mac(u);
 	if (err == 0)
+		err = tap_set_offloads(&u->tap, &i->takes);
+	/* What somebody has made of it since stays, as long as the device says the same. */
+	if (err == 0 && mtu != u->tap_mtu)
 		err = tap_set_mtu(&u->tap, mtu);
+	if (err == 0)
+		u->tap_mtu = mtu;
 	if (err < 0)
 		return tap_failed(u, "set up", err);
 	/* The protocol names 16 bits of length; the kernel would make frames a header longer than that. */
@@ -268,6 +302,22 @@ static void tell_up(const struct up *u)
 	} else {
 		printf("%s is up as %s: %s, mtu %u, %u queue(s), offloads %s\n", u->t.name, u->tap.name, mac,
 		       u->mtu ? u->mtu : i->mtu, i->nr_queues, takes_text(&i->takes, takes));
+	}
+	fflush(stdout);
+}
+
+static void tell_down(const struct up *u)
+{
+	struct json_object *o;
+
+	if (u->json) {
+		o = json_object_new_object();
+		put_s(o, "event", "down");
+		put_s(o, "device", u->t.name);
+		print_json(o, false);
+		json_object_put(o);
+	} else {
+		printf("%s is down: waiting for the back end\n", u->t.name);
 	}
 	fflush(stdout);
 }
@@ -326,6 +376,7 @@ static int serve(struct up *u, int *ret)
 		pthread_join(m[k].thread, NULL);
 		c = netfront_counts(m[k].q);
 		counts_add(&u->counts, &c);
+		u->heard = u->heard || c.rx_frames;
 		u->tap_drops += m[k].tap_drops;
 		u->tx_drops += m[k].tx_drops;
 	}
@@ -335,7 +386,7 @@ static int serve(struct up *u, int *ret)
 
 /* ------------------------------------------------------------------ staying up */
 
-/* The host has taken the interface away for good: its front end's directory is gone. */
+/* The host has taken the interface away: its front end's directory is gone. */
 static bool detached(const struct up *u)
 {
 	struct path p;
@@ -343,39 +394,76 @@ static bool detached(const struct up *u)
 	return !store_exists(u->t.store, NULL, path_join(&p, u->t.dev.dir, "backend"));
 }
 
-/* Until the back end can be connected to again: 0, or an exit status (with *over when that is the end). */
+/* Time is up: the exit status. */
+static int not_again(struct up *u)
+{
+	if (detached(u)) {
+		log_info("%s: detached by the host", u->t.name);
+		return 0;
+	}
+	return complain(EXIT_TIMEOUT, "is the back end running? see `synth-netfront list`, and its log",
+			"%s: the back end has not come back in %u seconds", u->t.name, u->reconnect_s);
+}
+
+/* When that will be, for what we see now. */
+static bool too_late(const struct up *u, uint64_t removed_ns)
+{
+	uint64_t now = now_ns();
+
+	if (removed_ns && now - removed_ns >= REMOVED_S * (uint64_t)1000000000)
+		return true;
+	return u->reconnect_s && now - u->away_ns >= u->reconnect_s * (uint64_t)1000000000;
+}
+
+/* Before a try: as long as the pace asks for, but no longer than there is time; or until a signal. */
+static void wait_turn(struct up *u)
+{
+	uint64_t now = now_ns(), until = now + pace_next(&u->pace, now);
+
+	if (u->reconnect_s)
+		until = MIN(until, u->away_ns + u->reconnect_s * (uint64_t)1000000000);
+	for (; !interrupted && now < until; now = now_ns())
+		wait_end(NULL, (uint32_t)MIN((until - now) / 1000000 + 1, (uint64_t)1000));
+}
+
+/* Until the back end is connected to again: 0, or an exit status (with *over when that is the end). */
 static int wait_back(struct up *u, bool *over)
 {
-	bool told = false;
+	uint64_t now = now_ns(), removed_ns = 0;
 
+	/* A connection that was short, and through which nothing came, is no reason to wait longer. */
+	if (!u->away_ns || u->heard || pace_lasted(&u->pace, now))
+		u->away_ns = now;
+	u->heard = false;
+	log_info("%s: waiting for the back end", u->t.name);
+	tell_down(u);
+	wait_turn(u);
 	for (;;) {
-		uint32_t state;
+		enum front_there there = front_look(u->t.store, &u->t.dev);
 
 		*over = true;
 		if (interrupted)
 			return 0;
-		if (detached(u)) {
-			log_info("%s: detached by the host", u->t.name);
-			return 0;
-		}
-		*over = false;
-		state = front_read_state(u->t.store, u->t.dev.back);
-		/* Closed waits for us to begin anew. */
-		if (state == XenbusStateInitWait || state == XenbusStateClosed) {
+		removed_ns = there != FRONT_THERE_NOT ? 0 : removed_ns ? removed_ns : now_ns();
+		if (too_late(u, removed_ns))
+			return not_again(u);
+		if (there == FRONT_THERE_WAITS) {
 			int err = netfront_open(u->t.store, &u->t.dev, &u->config, &u->t.n);
 
 			if (err == 0)
 				err = netfront_watch(u->t.n);
-			if (err == 0)
+			if (err == 0) {
+				*over = false;
+				pace_connected(&u->pace, now_ns());
 				return 0;
+			}
 			target_disconnect(&u->t);
-			/* It may have been taken away while we tried; the next look tells. */
-			if (!detached(u) && err != -ETIMEDOUT && err != -ENODEV && err != -ECONNREFUSED)
+			/* What comes of the back end may be right at the next try; what is missing here will not. */
+			if (err == -ENOMEM || err == -EACCES || err == -EPERM || err == -EBUSY)
 				return target_failed(&u->t, err);
+			log_debug("%s: could not connect again: %s", u->t.name, strerror(-err));
+			wait_turn(u);
 		}
-		if (!told)
-			log_info("%s: waiting for the back end", u->t.name);
-		told = true;
 		wait_end(NULL, LOOK_MS);
 	}
 }
@@ -385,6 +473,7 @@ static int run(struct up *u)
 	bool over = false;
 	int r, status, err;
 
+	pace_connected(&u->pace, now_ns());
 	do {
 		status = serve(u, &r);
 		if (u->tap.nr && !u->tap_gone)
@@ -425,9 +514,13 @@ static void tell_end(const struct up *u)
 	json_object_put(o);
 }
 
-static const struct option options[] = { CONFIG_OPTIONS,           { "tap", 1, NULL, 'n' },
-					 { "mtu", 1, NULL, 'm' },  { "no-reconnect", 0, NULL, 'r' },
-					 { "json", 0, NULL, 'j' }, { NULL, 0, NULL, 0 } };
+static const struct option options[] = { CONFIG_OPTIONS,
+					 { "tap", 1, NULL, 'n' },
+					 { "mtu", 1, NULL, 'm' },
+					 { "no-reconnect", 0, NULL, 'r' },
+					 { "reconnect", 1, NULL, 'w' },
+					 { "json", 0, NULL, 'j' },
+					 { NULL, 0, NULL, 0 } };
 
 static int parse_options(int argc, char **argv, struct up *u, const char **dev)
 {
@@ -442,6 +535,8 @@ static int parse_options(int argc, char **argv, struct up *u, const char **dev)
 				    : 0;
 		else if (o == 'r')
 			u->no_reconnect = true;
+		else if (o == 'w')
+			r = opt_u32("--reconnect", optarg, 31536000, &u->reconnect_s);
 		else if (o == 'j')
 			u->json = true;
 		else

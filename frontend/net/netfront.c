@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
@@ -13,6 +12,7 @@
 #include "common/log/log.h"
 #include "common/ring/ring.h"
 #include "common/xen/paths.h"
+#include "frontend/core/watch.h"
 
 #define TX             0 /* place in front_queue.ring[] */
 #define RX             1
@@ -50,9 +50,7 @@ struct netfront {
 	void *carrier_arg;
 	struct store_watch *carrier_watch;
 	int stop_fd; /* eventfd, readable once status is not 0: wakes sleepers */
-	int quit_fd; /* eventfd, readable when the watcher shall end */
-	pthread_t watcher;
-	bool watching;
+	struct front_watcher watcher;
 	struct netfront_queue *queue;
 };
 
@@ -404,8 +402,7 @@ int netfront_open(struct store *s, const struct front_dev *d, const struct netfr
 	n->config = *c;
 	n->config.timeout_ms = c->timeout_ms ? c->timeout_ms : DEF_TIMEOUT_MS;
 	n->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	n->quit_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	err = n->stop_fd < 0 || n->quit_fd < 0 ? -EMFILE : front_open(s, d, &net_class, n, &n->front);
+	err = n->stop_fd < 0 ? -EMFILE : front_open(s, d, &net_class, n, &n->front);
 	if (err == 0)
 		err = front_connect(n->front, n->config.timeout_ms);
 	if (err == 0)
@@ -418,40 +415,9 @@ int netfront_open(struct store *s, const struct front_dev *d, const struct netfr
 	return 0;
 }
 
-static void *watch_thread(void *arg)
-{
-	struct netfront *n = arg;
-	struct pollfd p[2] = { { .fd = store_fd(n->front->store), .events = POLLIN },
-			       { .fd = n->quit_fd, .events = POLLIN } };
-
-	while (!p[1].revents) {
-		/* First without waiting: news may have come while we connected. */
-		if (netfront_dispatch(n) < 0) {
-			/* Without xenstore we would not learn that the back end goes; the rings still work. */
-			log_warn("%s: the connection to xenstore is lost", n->front->dev.dir);
-			break;
-		}
-		if (poll(p, 2, -1) < 0 && errno != EINTR)
-			break;
-	}
-	return NULL;
-}
-
 int netfront_watch(struct netfront *n)
 {
-	int err = pthread_create(&n->watcher, NULL, watch_thread, n);
-
-	n->watching = err == 0;
-	return -err;
-}
-
-static void unwatch(struct netfront *n)
-{
-	uint64_t one = 1;
-
-	if (n->watching && write(n->quit_fd, &one, sizeof(one)) == sizeof(one))
-		pthread_join(n->watcher, NULL);
-	n->watching = false;
+	return front_watcher_start(&n->watcher, n->front);
 }
 
 int netfront_close(struct netfront *n, uint32_t ms)
@@ -460,15 +426,13 @@ int netfront_close(struct netfront *n, uint32_t ms)
 
 	if (!n)
 		return 0;
-	unwatch(n);
+	front_watcher_stop(&n->watcher);
 	store_unwatch(n->carrier_watch);
 	if (n->front)
 		err = front_close(n->front, ms);
 	front_free(n->front);
 	if (n->stop_fd >= 0)
 		close(n->stop_fd);
-	if (n->quit_fd >= 0)
-		close(n->quit_fd);
 	free(n);
 	return err;
 }

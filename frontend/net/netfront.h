@@ -28,7 +28,7 @@
 
 #include "common/base/base.h"
 #include "frontend/core/front.h"
-#include "frontend/net/net-frame.h"
+#include "common/net/offload.h"
 #include "frontend/net/net-rsp.h"
 
 #define NETFRONT_MTU_MIN 68u

@@ -17,14 +17,14 @@ _synth_netfront()
 	--kind) COMPREPLY=($(compgen -W 'eth udp4 udp6 tcp4 tcp6' -- "$cur")); return ;;
 	--rx-bufs) COMPREPLY=($(compgen -W '32 64 128 256' -- "$cur")); return ;;
 	--dst) COMPREPLY=($(compgen -W 'ff:ff:ff:ff:ff:ff' -- "$cur")); return ;;
-	--queues | --tx-bufs | --timeout | --tap | --mtu | --size | --gso | --frames | --runtime | --rate | --window | --seed) return ;;
+	--queues | --tx-bufs | --timeout | --tap | --mtu | --size | --gso | --frames | --runtime | --rate | --window | --nap | --seed | --reconnect) return ;;
 	esac
 	case $cmd in
 	'') COMPREPLY=($(compgen -W 'list info up io --help --version' -- "$cur")); return ;;
 	list) words='--json' ;;
 	info) words='--json' ;;
-	up) words="--tap --mtu --no-reconnect --json $both" ;;
-	io) words="--mode --kind --size --gso --csum --dst --frames --runtime --rate --window --verify --seed --json $both" ;;
+	up) words="--tap --mtu --reconnect --no-reconnect --json $both" ;;
+	io) words="--mode --kind --size --gso --csum --dst --frames --runtime --rate --window --nap --verify --seed --json $both" ;;
 	esac
 	[ "$cmd" = list ] || words="$words $(synth-netfront list 2>/dev/null | sed 1d | cut -d' ' -f1)"
 	COMPREPLY=($(compgen -W "$words" -- "$cur"))

@@ -18,45 +18,6 @@
 
 /* ------------------------------------------------------------------ the device */
 
-/* "eth0", "vif0" or "0" */
-static int parse_dev(const char *text, uint32_t *id)
-{
-	if (!strncmp(text, "eth", 3) || !strncmp(text, "vif", 3))
-		text += 3;
-	return parse_str_u32(text, 0xffff, id);
-}
-
-int target_find(struct target *t, const char *dev)
-{
-	struct front_dev *devs = NULL;
-	uint32_t nr = 0, id = 0, found = 0;
-	int r;
-
-	if (dev && parse_dev(dev, &id) < 0)
-		return usage("'%s' is no interface (like eth0) or number (like 0)", dev);
-	r = tool_store(&t->store);
-	if (!r)
-		r = tool_devices(t->store, netfront_types, ARRAY_SIZE(netfront_types), &devs, &nr);
-	if (r)
-		return r;
-	for (uint32_t i = nr; i-- > 0;) /* the first one wins: svif before vif */
-		if (!dev || devs[i].id == id) {
-			t->dev = devs[i];
-			found++;
-		}
-	free(devs);
-	if (found == 0 && dev)
-		return complain(EXIT_NOTFOUND, "see what there is: " PROGRAM " list", "this domain has no interface %s",
-				dev);
-	if (found == 0)
-		return complain(EXIT_NOTFOUND, "one must be attached on the host",
-				"this domain has no network interface");
-	if (!dev && found > 1)
-		return usage("this domain has %u interfaces: say which", found);
-	snprintf(t->name, sizeof(t->name), "eth%u", t->dev.id);
-	return 0;
-}
-
 int target_failed(const struct target *t, int err)
 {
 	const char *why;
@@ -246,68 +207,55 @@ static struct json_object *describe(struct store *s, const struct front_dev *d)
 	return o;
 }
 
-#define ROW "%-7s %-5s %-13s %-13s %-18s %-6s %s\n"
+static void row(struct json_object *o)
+{
+	static const char format[] = "%-7s %-5s %-13s %-13s %-18s %-6s %s\n";
+
+	if (o)
+		printf(format, text_of(o, "dev"), text_of(o, "type"), text_of(o, "state"), text_of(o, "backend_state"),
+		       text_of(o, "mac"), text_of(o, "mtu"), text_of(o, "backend"));
+	else
+		printf(format, "DEV", "TYPE", "STATE", "BACKEND-STATE", "MAC", "MTU", "BACKEND");
+}
+
+/* "eth0", "vif0" or "0" */
+static int parse_dev(const char *text, uint32_t *id)
+{
+	if (!strncmp(text, "eth", 3) || !strncmp(text, "vif", 3))
+		text += 3;
+	return parse_str_u32(text, 0xffff, id);
+}
+
+static void name_of(uint32_t id, char name[16])
+{
+	snprintf(name, 16, "eth%u", id);
+}
+
+static const struct tool_class interfaces = {
+	.types = netfront_types,
+	.nr_types = ARRAY_SIZE(netfront_types),
+	.device = "interface",
+	.example = "no interface (like eth0) or number (like 0)",
+	.none = "attach one on the host: synthctl attach nic DOM --user-frontend",
+	.parse = parse_dev,
+	.name = name_of,
+	.describe = describe,
+	.row = row,
+};
+
+int target_find(struct target *t, const char *dev)
+{
+	return tool_find(&interfaces, dev, &t->store, &t->dev, t->name);
+}
 
 static int cmd_list(int argc, char **argv)
 {
-	struct json_object *all;
-	struct front_dev *devs = NULL;
-	struct store *s = NULL;
-	bool json = false;
-	uint32_t nr = 0;
-	int r = opt_json_only(argc, argv, &json);
-
-	if (!r && optind < argc)
-		r = usage("list takes no argument");
-	if (!r)
-		r = tool_store(&s);
-	if (!r)
-		r = tool_devices(s, netfront_types, ARRAY_SIZE(netfront_types), &devs, &nr);
-	if (!r) {
-		all = json_object_new_array();
-		for (uint32_t i = 0; i < nr; i++)
-			json_object_array_add(all, describe(s, &devs[i]));
-		if (json)
-			print_json(all, true);
-		else if (nr)
-			printf(ROW, "DEV", "TYPE", "STATE", "BACKEND-STATE", "MAC", "MTU", "BACKEND");
-		for (uint32_t i = 0; i < nr && !json; i++) {
-			struct json_object *o = json_object_array_get_idx(all, i);
-
-			printf(ROW, text_of(o, "dev"), text_of(o, "type"), text_of(o, "state"),
-			       text_of(o, "backend_state"), text_of(o, "mac"), text_of(o, "mtu"),
-			       text_of(o, "backend"));
-		}
-		json_object_put(all);
-	}
-	free(devs);
-	store_close(s);
-	return r;
+	return tool_list(&interfaces, argc, argv);
 }
 
 static int cmd_info(int argc, char **argv)
 {
-	struct target t = { 0 };
-	struct json_object *o;
-	const char *dev;
-	bool json = false;
-	int r = opt_json_only(argc, argv, &json);
-
-	if (!r)
-		r = opt_dev(argc, argv, optind, &dev);
-	if (!r)
-		r = target_find(&t, dev);
-	if (!r) {
-		o = describe(t.store, &t.dev);
-		if (json) {
-			print_json(o, true);
-		} else {
-			json_object_object_foreach(o, key, val)
-				printf("%-22s %s\n", key, val ? json_object_get_string(val) : "-");
-		}
-		json_object_put(o);
-	}
-	return target_close(&t, r);
+	return tool_info(&interfaces, argc, argv);
 }
 
 /* ------------------------------------------------------------------ main */
@@ -326,10 +274,12 @@ static void help(void)
 	printf("usage: " PROGRAM " COMMAND [DEV] [OPTION...]\n"
 	       "DEV is a name (eth0) or a number (0); it may be left out when the domain has one interface.\n\n");
 	tool_help(commands, ARRAY_SIZE(commands));
-	printf("\nup: --tap NAME (default: DEV's)  --mtu N  --no-reconnect  --json\n"
+	printf("\nup: --tap NAME (default: DEV's)  --mtu N  --reconnect SEC (0, default: for ever) | --no-reconnect  "
+	       "--json\n"
 	       "io: --mode send (default) | sink | echo | reflect  --kind eth|udp4|udp6|tcp4|tcp6  --size "
 	       "BYTES[-BYTES]\n"
-	       "    --dst MAC  --rate PPS  --frames N | --runtime SEC  --window N  --gso BYTES  --csum  --seed N\n"
+	       "    --dst MAC  --rate PPS  --frames N | --runtime SEC  --window N  --nap US  --gso BYTES  --csum  "
+	       "--seed N\n"
 	       "    --verify  --json\n"
 	       "both: --queues N  --rx-bufs N  --tx-bufs N  --no-split  --no-sg  --no-gso  --no-csum  --timeout SEC\n"
 	       "\nExit status: 0 ok, 1 failure, 2 usage, 3 not found, 4 in use, 5 timeout, 6 permission,\n"

@@ -126,7 +126,7 @@ int tap_set_offloads(struct tap *t, const struct net_takes *takes)
 {
 	unsigned long f = 0;
 
-	/* One bit for both families: what the other side does not take of one is finished by frame_from_vnet()'s caller. */
+	/* One bit for both families: what the other side does not take of one is finished by offload_from_vnet()'s caller. */
 	if (takes->csum4 || takes->csum6)
 		f = TUN_F_CSUM | (takes->gso4 ? TUN_F_TSO4 : 0) | (takes->gso6 ? TUN_F_TSO6 : 0);
 	return ioctl(t->fd[0], TUNSETOFFLOAD, f) < 0 ? -errno : 0;

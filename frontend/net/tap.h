@@ -8,7 +8,7 @@
 #define SYNTH_TAP_H
 
 #include "common/base/base.h"
-#include "frontend/net/net-frame.h"
+#include "common/net/offload.h"
 
 #define TAP_NAME_MAX   16u /* with its NUL */
 #define TAP_MAX_QUEUES 32u
