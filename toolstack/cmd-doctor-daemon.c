@@ -205,7 +205,8 @@ static void check_up(struct doctor *d, const struct doctor_daemon *m)
 		f = report_add(&d->report, "version", LEVEL_WARNING, p,
 			       "it is version %s, synthctl is " PACKAGE_VERSION, version);
 		finding_why(f, "it was started before an update, or the two are of different installations");
-		finding_next(f, "start %s anew: guests only notice a pause", p);
+		finding_next(f, "bring it to the installed version: guests only notice a pause");
+		finding_command(f, "synthctl daemon upgrade %s", m->class->word);
 	} else {
 		report_add(&d->report, "version", LEVEL_OK, p, "%s, as synthctl", version);
 	}
@@ -215,9 +216,7 @@ static void check_up(struct doctor *d, const struct doctor_daemon *m)
 		f = report_add(&d->report, "daemon-xenstore", LEVEL_ERROR, p, "its connection to xenstore is lost");
 		finding_why(f, "connected devices are served on; nothing can be attached or detached, no guest can "
 			       "connect or close");
-		finding_next(f, "when xenstored is back, start it anew: guests only notice a pause");
-		finding_command(f, "synthctl daemon stop %s", m->class->word);
-		finding_command(f, "%s%s &", d->hostxen ? "hostxen run -d 0 -- " : "", p);
+		finding_next(f, "see to xenstored; when it answers again, %s connects again by itself", p);
 	}
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * cmd-list.c - list, show, resize, daemon: one question, one answer.
+ * cmd-list.c - list, show, resize: one question, one answer.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -121,42 +121,5 @@ int cmd_resize(const struct opts *o, char **args, int nr)
 		free(text);
 	}
 	json_object_put(dev);
-	return rc;
-}
-
-int cmd_daemon(const struct opts *o, char **args, int nr)
-{
-	struct json_object *result = NULL;
-	bool stop = !strcmp(args[0], "stop");
-	struct opts to = *o;
-	int rc;
-
-	if (nr > 1) {
-		for (unsigned i = 0; i < NR_SERVICES; i++)
-			if (!strcmp(args[1], services[i].class))
-				to.service = &services[i];
-		if (!to.service)
-			return usage_error("there is a daemon for each class: disk, nic; not for \"%.40s\"", args[1]);
-	}
-
-	if (!stop && strcmp(args[0], "status"))
-		return usage_error("daemon status, or daemon stop");
-	/* A drain may have to wait for slow storage. */
-	rc = ask(&to, request_new(stop ? "stop" : "status"), stop ? 20 : 0, &result);
-	if (!rc && !opt_has(o, OPT_QUIET) && opt_has(o, OPT_JSON)) {
-		json_object_object_add(result, "v", json_object_new_int(1));
-		rc = print_json(result);
-	} else if (!rc && !opt_has(o, OPT_QUIET) && json_object_is_type(result, json_type_object)) {
-		json_object_object_foreach(result, name, v)
-		{
-			if (json_object_is_type(v, json_type_array)) /* --json has it */
-				continue;
-			char *text = clean_text(json_object_get_string(v));
-
-			printf("%-15s %s\n", name, text);
-			free(text);
-		}
-	}
-	json_object_put(result);
 	return rc;
 }

@@ -6,7 +6,7 @@ toolstack_synthctl_SOURCES = \
 	toolstack/synthctl.h toolstack/synthctl.c \
 	toolstack/spec.h toolstack/spec.c \
 	toolstack/client.c toolstack/output.c \
-	toolstack/cmd-attach.c toolstack/cmd-nic.c toolstack/cmd-list.c toolstack/cmd-stat.c \
+	toolstack/cmd-attach.c toolstack/cmd-nic.c toolstack/cmd-list.c toolstack/cmd-daemon.c toolstack/cmd-stat.c \
 	toolstack/cmd-doctor.h toolstack/cmd-doctor.c toolstack/cmd-doctor-parse.c toolstack/cmd-doctor-report.c \
 	toolstack/cmd-doctor-judge.c toolstack/cmd-doctor-store.c toolstack/cmd-doctor-daemon.c toolstack/cmd-doctor-host.c
 toolstack_synthctl_CPPFLAGS = $(AM_CPPFLAGS) $(JSONC_CFLAGS) $(SMARTCOLS_CFLAGS)

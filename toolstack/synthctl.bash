@@ -50,7 +50,7 @@ _synthctl()
 	set) words="--rate --link $(synthctl list nic -Ho device 2>/dev/null)" ;;
 	trace) words="--write --snaplen --max-size --stop $(synthctl list nic -Ho device 2>/dev/null)" ;;
 	list) words="disk nic --output --noheadings --bytes $(_synthctl_domains)" ;;
-	daemon) words='status stop' ;;
+	daemon) words='status stop upgrade' ;;
 	completion) words='bash' ;;
 	help) words=$commands ;;
 	block-*) [ "$nr" -gt 0 ] || words=$(_synthctl_domains) ;;

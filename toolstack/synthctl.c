@@ -63,6 +63,7 @@ static const struct opt_def {
 	[OPT_SNAPLEN] = { "snaplen", 0, ARG_NUMBER, "BYTES", "keep so much of a packet (default: all)", 14, 65535 },
 	[OPT_MAX_SIZE] = { "max-size", 0, ARG_NUMBER, "MIB", "end when the file is so big (default 1024)", 1, 1048576 },
 	[OPT_STOP] = { "stop", 0, ARG_NONE, NULL, "end a trace that runs", 0, 0 },
+	[OPT_PROGRAM] = { "program", 0, ARG_TEXT, "PATH", "the new daemon (default: where it was started from)", 0, 0 },
 	[OPT_COUNT] = { "count", 'c', ARG_NUMBER, "N", "stop after N times", 1, UINT32_MAX },
 };
 
@@ -113,7 +114,7 @@ static const struct command commands[] = {
 	{ "resize", NULL, "DOM/DEV [SIZE]", "tell the guest a new size; with SIZE, change the image first", 1, 2, 0,
 	  cmd_resize },
 	{ "doctor", NULL, "", "look for what is wrong, and tell what to do; changes nothing", 0, 0, 0, cmd_doctor },
-	{ "daemon", NULL, "status|stop [disk|nic]", "a daemon itself", 1, 2, 0, cmd_daemon },
+	{ "daemon", NULL, "status|stop|upgrade [disk|nic]", "a daemon itself", 1, 2, OPT_BIT(OPT_PROGRAM), cmd_daemon },
 	{ "completion", NULL, "bash", "print the shell's completion script", 1, 1, 0, cmd_completion },
 	{ "version", NULL, "", "show the version", 0, 0, 0, cmd_version },
 	{ "help", NULL, "[COMMAND]", "show help", 0, 2, 0, cmd_help },

@@ -51,6 +51,7 @@ enum opt {
 	OPT_SNAPLEN,
 	OPT_MAX_SIZE,
 	OPT_STOP,
+	OPT_PROGRAM,
 	OPT_NR
 };
 #define OPT_BIT(o) (1ull << (o))
