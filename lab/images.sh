@@ -13,17 +13,21 @@
 lab_packages='xen-hypervisor-4.17-amd64 xen-utils-4.17 xen-utils-common xenstore-utils libxenmisc4.17
 	libxencall1 libxendevicemodel1 libxenevtchn1 libxenforeignmemory1 libxengnttab1 libxenhypfs1 libxenstore4
 	libxentoolcore1 libxentoollog1 libyajl2 busybox-static e2fsprogs libext2fs2 libss2 libcom-err2
-	jq libjq1 libonig5 strace nbd-client nbdkit libnl-3-200 libnl-genl-3-200 fio libaio1 libnuma1 zlib1g'
+	jq libjq1 libonig5 strace nbd-client nbdkit libnl-3-200 libnl-genl-3-200 fio libaio1 libnuma1 zlib1g
+	iperf3 libiperf0 libssl3 libsctp1 ethtool libmnl0 libncurses6 libtinfo6'
 
 # Programs of dom0 and of a guest (beside busybox), as paths in the unpacked packages.
 lab_dom0_programs='usr/lib/xen-4.17/bin/xl usr/lib/xen-4.17/bin/xenstored usr/lib/xen-4.17/bin/xenconsoled
 	usr/lib/xen-4.17/bin/xen-init-dom0 usr/lib/xen-4.17/bin/libxl-save-helper usr/lib/xen-4.17/bin/xenstore-control
-	usr/lib/xen-4.17/bin/lsevtchn
+	usr/lib/xen-4.17/bin/lsevtchn usr/lib/xen-4.17/bin/xentop
 	usr/bin/xenstore-read usr/bin/xenstore-write usr/bin/xenstore-ls usr/bin/xenstore-list usr/bin/xenstore-rm
 	usr/bin/xenstore-exists usr/bin/xenstore-chmod usr/bin/xenstore-watch
-	sbin/mke2fs sbin/e2fsck sbin/debugfs usr/bin/jq usr/bin/strace usr/bin/nbdkit'
+	sbin/mke2fs sbin/e2fsck sbin/debugfs usr/bin/jq usr/bin/strace usr/bin/nbdkit
+	usr/lib/x86_64-linux-gnu/nbdkit/plugins/nbdkit-eval-plugin.so sbin/nbd-client
+	usr/bin/iperf3 sbin/ethtool'
 lab_guest_programs='usr/bin/xenstore-read usr/bin/xenstore-write usr/bin/xenstore-ls usr/bin/xenstore-list
-	sbin/mke2fs sbin/e2fsck usr/bin/nbdkit sbin/nbd-client usr/bin/fio'
+	sbin/mke2fs sbin/e2fsck usr/bin/nbdkit sbin/nbd-client usr/bin/fio
+	usr/bin/iperf3 sbin/ethtool'
 
 lab_dom0_modules='xen-evtchn xen-gntdev xen-gntalloc xen-privcmd xenfs xen-blkback xen-netback brd loop nbd tun ext4 crc32c_generic
 	virtio_pci virtio_blk bridge'
@@ -32,6 +36,17 @@ lab_guest_modules='xen-blkfront xen-netfront tun xen-evtchn xen-gntdev xen-gntal
 lab_die() {
 	echo "lab: $*" >&2
 	exit 1
+}
+
+# What the lab needs and this machine or its network has not.
+lab_cannot() {
+	echo "lab: $*" >&2
+	exit 77
+}
+
+# Package lists may be missing in an image of Debian, or be so old that what they name is gone.
+lab_refresh() {
+	[ "$(id -u)" = 0 ] && apt-get -qq update >/dev/null 2>&1
 }
 
 # The newest kernel Debian's meta package asks for.
@@ -156,14 +171,15 @@ lab_cpio() {
 	(cd "$1" && find . -mindepth 1 | LC_ALL=C sort | cpio -o -H newc -R 0:0 --reproducible --quiet) >"$2"
 }
 
-# lab_base CACHE: makes the base when it is not there; its folder is left in $lab_base.
+# lab_base CACHE [refreshed]: makes the base when it is not there; its folder is left in $lab_base.
 lab_base() {
 	local cache=$1 versions key tmp root ver d
-	versions=$(lab_versions)
+	versions=$(lab_versions) || versions=
+	if [ -z "$versions" ] && lab_refresh; then versions=$(lab_versions) || versions=; fi
 	if [ -z "$versions" ] || [ -z "$(lab_kernel_package)" ]; then
-		# No package lists (an image without /var/lib/apt/lists): what was built once still serves.
+		# No package lists, and none to be had: what was built once still serves.
 		lab_base=$(find "$cache" -maxdepth 1 -name 'base-*' -printf '%T@ %p\n' 2>/dev/null | sort -n | tail -n 1 | cut -d' ' -f2)
-		[ -n "$lab_base" ] || lab_die "apt knows no Xen packages: run 'apt-get update' (Debian 12)"
+		[ -n "$lab_base" ] || lab_cannot "apt knows no Xen packages: run 'apt-get update' (Debian 12)"
 		return
 	fi
 	# What decides the base: the versions, the lists above and the functions that put it together.
@@ -178,8 +194,15 @@ lab_base() {
 	rm -rf "$cache"/making.* # of a build that was interrupted
 	tmp=$(mktemp -d "$cache/making.XXXXXX")
 	# shellcheck disable=SC2086
-	(cd "$cache/packages" && apt-get download "$(lab_kernel_package)" $lab_packages) >"$tmp/log" 2>&1 ||
-		{ tail -n 5 "$tmp/log" >&2; lab_die "cannot download the packages"; }
+	if ! (cd "$cache/packages" && apt-get download "$(lab_kernel_package)" $lab_packages) >"$tmp/log" 2>&1; then
+		if [ "${2:-}" != refreshed ] && lab_refresh; then
+			rm -rf "$tmp"
+			lab_base "$cache" refreshed
+			return
+		fi
+		tail -n 5 "$tmp/log" >&2
+		lab_cannot "cannot download the packages of the images"
+	fi
 	root=$tmp/root
 	mkdir -p "$root"
 	echo "$versions" | while read -r p v; do
@@ -211,7 +234,7 @@ lab_base() {
 	lab_skeleton "$tmp/dom0"
 	# shellcheck disable=SC2086
 	lab_add_programs "$tmp/dom0" "$root" $lab_dom0_programs
-	mv "$tmp/dom0"/usr/lib/xen-4.17/bin/{xl,xenstore-control} "$tmp/dom0/usr/sbin/"
+	mv "$tmp/dom0"/usr/lib/xen-4.17/bin/{xl,xenstore-control,xentop} "$tmp/dom0/usr/sbin/"
 	lab_add_busybox "$tmp/dom0" "$root"
 	# shellcheck disable=SC2086
 	lab_add_modules "$tmp/dom0" "$root" "$ver" $lab_dom0_modules
@@ -257,9 +280,55 @@ lab_layer() {
 	done < <(cd "$tree" && lab_libs /nonexistent "${files[@]}")
 }
 
-# lab_overlay LAB TREE PLAN FILE: the archive of this run.
+# lab_peers CACHE: an archive with QEMU and its firmware for dom0, of this machine's packages; its path is left in $lab_peers.
+# Apart from the base, since only measurements need it.
+lab_peers() {
+	local cache=$1 qemu=/usr/libexec/xen-qemu-system-i386 loader=/usr/lib/xen-4.17/boot/hvmloader key tmp f root kernel ver
+	for f in $qemu $loader /usr/share/seabios/bios-256k.bin; do
+		[ -e $f ] || lab_die "no $f here (Debian: apt-get install --no-install-recommends qemu-system-xen seabios xen-utils-4.17)"
+	done
+	key=$({ cat "$lab_base/versions"; sha256sum $qemu $loader; declare -f lab_peers lab_skeleton lab_add_busybox lab_add_modules; } | sha256sum | cut -c1-16)
+	lab_peers=$cache/peers-$key.cpio
+	[ ! -e "$lab_peers" ] || return 0
+	rm -f "$cache"/peers-*
+	tmp=$(mktemp -d)
+	lab_skeleton "$tmp"
+	mkdir -p "$tmp"/usr/{libexec,share/qemu,lib/xen-4.17/boot}
+	cp $qemu "$tmp/usr/libexec/"
+	cp $loader "$tmp/usr/lib/xen-4.17/boot/"
+	cp -rL /usr/share/seabios /usr/share/qemu/keymaps "$tmp/usr/share/"
+	mv "$tmp/usr/share/keymaps" "$tmp/usr/share/qemu/"
+	cp -L /usr/share/qemu/{kvmvapic,linuxboot,linuxboot_dma,multiboot,multiboot_dma,pvh}.bin "$tmp/usr/share/qemu/"
+	lab_add_libs "$tmp" /nonexistent $qemu
+	# An HVM guest's kernel and initramfs are read by its emulated machine, slowly: an initramfs of its own, with next to nothing.
+	root=$(mktemp -d)
+	kernel=$(lab_kernel_package)
+	if [ -n "$kernel" ]; then f=$(grep "^$kernel " "$lab_base/versions" | sed 's/ /_/; s/:/%3a/g'); else f=linux-image; fi
+	f=$(find "$cache/packages" -name "$f*.deb" | sort | tail -n 1)
+	[ -n "$f" ] || lab_die "the kernel's package is gone from $cache/packages"
+	dpkg -x "$f" "$root"
+	dpkg -x "$(find "$cache/packages" -name 'busybox-static_*.deb' | sort | tail -n 1)" "$root"
+	ver=$(basename "$root"/boot/vmlinuz-*)
+	ver=${ver#vmlinuz-}
+	depmod -b "$root" "$ver"
+	lab_skeleton "$root/tiny"
+	lab_add_busybox "$root/tiny" "$root"
+	lab_add_modules "$root/tiny" "$root" "$ver" ata_piix sd_mod xen-blkfront
+	find "$root/tiny" -name '*.ko' -exec strip -g {} +
+	lab_cpio "$root/tiny" "$root/tiny.cpio"
+	mkdir -p "$tmp/lab"
+	xz --check=crc32 -c "$root/tiny.cpio" >"$tmp/lab/hvm.img"
+	cp "$root/boot/vmlinuz-$ver" "$tmp/lab/vmlinuz"
+	rm -rf "$root"
+	while read -r f; do rm -f "$tmp/usr/lib/x86_64-linux-gnu/$f"; done <"$lab_base/dom0-libs"
+	lab_cpio "$tmp" "$lab_peers.new"
+	mv "$lab_peers.new" "$lab_peers"
+	rm -rf "$tmp"
+}
+
+# lab_overlay LAB TREE PLAN FILE CASES: the archive of this run, with the scripts in the folder CASES.
 lab_overlay() {
-	local lab=$1 tree=$2 plan=$3 file=$4 tmp
+	local lab=$1 tree=$2 plan=$3 file=$4 cases=$5 tmp
 	tmp=$(mktemp -d)
 	# shellcheck disable=SC2086
 	(set -f; lab_layer "$tmp/guest" "$tree" "$lab_base/guest-libs" $lab_guest_parts)
@@ -273,8 +342,9 @@ lab_overlay() {
 	chmod 755 "$tmp/dom0/init"
 	cp "$lab/dom0/lab.sh" "$tmp/guest.cpio" "$tmp/dom0/lab/"
 	mv "$tmp/dom0/lab/guest.cpio" "$tmp/dom0/lab/guest-overlay.cpio"
-	cp -r "$lab/cases" "$tmp/dom0/lab/"
+	cp -r "$cases" "$tmp/dom0/lab/cases"
 	cp "$plan" "$tmp/dom0/lab/plan"
+	printf '%s\n' "${LAB_ENV:-}" >"$tmp/dom0/lab/env"
 	lab_cpio "$tmp/dom0" "$file"
 	rm -rf "$tmp"
 }

@@ -19,7 +19,7 @@ eventually 20 nothing_of_it
 eventually 10 no_zombie
 blkverify --scan "$img"
 G=$bystander
-g -t 60 'until [ -s /tmp/load.status ]; do usleep 100000; done; cat /tmp/load; [ "$(cat /tmp/load.status)" = 0 ]; rm /tmp/load.status'
+g -t 60 'ends /tmp/load.status 50; cat /tmp/load; [ "$(cat /tmp/load.status)" = 0 ]; rm /tmp/load.status'
 detach xvdb
 # A crash is no reboot: nothing is kept for another life.
 refuses xenstore-exists /synth

@@ -11,7 +11,7 @@ for how in '' --force; do
 	nothing_left
 	g no_dev xvdb
 	# It got an error, as it should; it did not wait for ever.
-	g 'i=0; until [ -s /tmp/load.status ]; do i=$((i + 1)); [ $i -lt 200 ] || { echo "its I/O does not end"; exit 1; }; usleep 100000; done
+	g 'ends /tmp/load.status || { stuck; exit 1; }
 		cat /tmp/load; [ "$(cat /tmp/load.status)" = 1 ]; rm /tmp/load.status'
 	blkverify --scan "$img"
 done

@@ -20,7 +20,7 @@ g 'synth-netfront list; synth-netfront info eth7'
 noted g -t 60 'synth-netfront io eth7 --frames 2000 --queues 2 --kind udp4 --csum --size 82-1514'
 [ "$(xenstore-read $back/state $front/state | xargs)" = '2 1' ]
 g 'modprobe tun; (synth-netfront up eth7 --queues 2 >/tmp/up.log 2>&1 & echo $! >/tmp/pid)
-	i=0; until grep -q " is up as" /tmp/up.log; do i=$((i + 1)); [ $i -lt 100 ] || { cat /tmp/up.log; exit 1; }; usleep 200000; done
+	eventually 20 grep -q " is up as" /tmp/up.log || { cat /tmp/up.log; exit 1; }
 	cat /tmp/up.log; ifconfig eth7 10.77.0.2 netmask 255.255.255.0 up'
 g -t 60 'ping -c 5 -W 10 10.77.0.1'
 g -t 60 'ping -c 3 -W 10 -s 8000 10.77.0.1'
@@ -38,7 +38,7 @@ g '(cat /tmp/got; exec sleep 100) 2>/dev/null </dev/null | nc 10.77.0.1 7002 >/d
 eventually 60 sh -c '[ "$(wc -c </tmp/back-file)" -ge 4194304 ]'
 [ "$(md5sum </tmp/back-file | cut -d' ' -f1)" = "$want" ]
 note "the host's interface: $(ifconfig $vif | grep -E 'RX packets|TX packets|bytes' | xargs)"
-g 'kill $(cat /tmp/pid); i=0; while [ -d /proc/$(cat /tmp/pid) ]; do i=$((i + 1)); [ $i -lt 100 ]; usleep 100000; done; cat /tmp/up.log'
+g 'kill $(cat /tmp/pid); exits $(cat /tmp/pid) 10 && cat /tmp/up.log'
 [ "$(xenstore-read $back/state $front/state | xargs)" = '2 1' ]
 xenstore-rm $front
 xenstore-rm $back

@@ -29,7 +29,7 @@ eventually 30 connected xvda
 eventually 30 connected xvdb
 [ "$(field xvdb max_queues)" = 2 ]
 [ "$(g -t 60 'cat /mnt/synced /mnt/not-synced' | tr '\n' ' ')" = 'synced in memory ' ]
-g -t 90 'until [ -s /tmp/load.status ]; do usleep 100000; done; cat /tmp/load; [ "$(cat /tmp/load.status)" = 0 ]'
+g -t 90 'ends /tmp/load.status 80; cat /tmp/load; [ "$(cat /tmp/load.status)" = 0 ]'
 g 'umount /mnt && fsck.ext4 -f -n /dev/xvda'
 detach xvdb
 blkverify --scan "$b"

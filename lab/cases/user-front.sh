@@ -22,7 +22,7 @@ g -t 100 - <<'END'
 set -e
 modprobe nbd nbds_max=1
 (synth-blkfront serve xvdb --unix /tmp/nbd.sock >/tmp/serve.log 2>&1 & echo $! >/tmp/pid)
-i=0; until [ -S /tmp/nbd.sock ]; do i=$((i + 1)); [ $i -lt 200 ] || { cat /tmp/serve.log; exit 1; }; usleep 100000; done
+eventually 20 [ -S /tmp/nbd.sock ] || { cat /tmp/serve.log; exit 1; }
 nbd-client -unix /tmp/nbd.sock /dev/nbd0
 blkverify --ios 200 --depth 16 --max 64k --trim --flush /dev/nbd0
 mkfs.ext4 -q /dev/nbd0
@@ -33,7 +33,7 @@ umount /mnt
 fsck.ext4 -f -n /dev/nbd0
 nbd-client -d /dev/nbd0
 kill $(cat /tmp/pid)
-i=0; while [ -d /proc/$(cat /tmp/pid) ]; do i=$((i + 1)); [ $i -lt 200 ]; usleep 100000; done
+exits $(cat /tmp/pid)
 rmmod nbd
 END
 detach xvdb

@@ -8,6 +8,9 @@
  * or whole, at its right place: also where the writer was killed in the middle.
  *
  * Kernel AIO with O_DIRECT: as fio's libaio engine, without the library.
+ *
+ * SIGTERM ends the load early; all is checked then as ever. `--gaps N` also tells the N longest times in which nothing was
+ * done: what a guest sees of a back end that died and came back.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +18,7 @@
 #include <inttypes.h>
 #include <linux/aio_abi.h>
 #include <linux/fs.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +33,7 @@
 #define WORDS     (SECTOR / 8)
 #define MAGIC     UINT64_C(0x626c6b7665726966)
 #define DEPTH_MAX 256u
+#define GAPS_MAX  256u
 #define UNKNOWN   UINT32_MAX /* a sector whose content this run cannot know */
 
 struct io {
@@ -52,12 +57,45 @@ struct run {
 	uint8_t *busy; /* a sector: I/O in flight */
 	struct io io[DEPTH_MAX];
 	uint64_t reads, writes, trims, flushes, bytes;
+	uint64_t last;          /* when something was done, ns */
+	uint64_t gap[GAPS_MAX]; /* the longest times when nothing was, longest first, ns */
+	uint32_t gaps;
 };
+
+static volatile sig_atomic_t stopped; /* SIGTERM: finish what is in flight, check all and end */
 
 static _Noreturn void die(const char *what, int err)
 {
 	fprintf(stderr, "blkverify: %s%s%s\n", what, err ? ": " : "", err ? strerror(err) : "");
 	exit(1);
+}
+
+static void stop(int sig)
+{
+	(void)sig;
+	stopped = 1;
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
+}
+
+/* Something was done; how long nothing was is kept, if it is among the longest times. */
+static void progress(struct run *r)
+{
+	uint64_t now = now_ns(), gap = now - r->last;
+	uint32_t i = r->gaps;
+
+	r->last = now;
+	if (i == 0 || gap <= r->gap[i - 1])
+		return;
+	for (i--; i > 0 && r->gap[i - 1] < gap; i--)
+		r->gap[i] = r->gap[i - 1];
+	r->gap[i] = gap;
 }
 
 static uint64_t mix(uint64_t x)
@@ -180,6 +218,7 @@ static void finish(struct run *r, const struct io_event *ev)
 	r->bytes += (uint64_t)io->nr * SECTOR;
 	memset(r->busy + io->sector, 0, io->nr);
 	io->busy = false;
+	progress(r);
 }
 
 static void reap(struct run *r, long min)
@@ -205,21 +244,16 @@ static void discard(struct run *r)
 	for (uint32_t i = 0; i < io.nr; i++)
 		r->gen[io.sector + i] = UNKNOWN;
 	r->trims++;
-}
-
-static uint64_t now_s(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec;
+	progress(r);
 }
 
 static void load(struct run *r)
 {
-	uint64_t end = now_s() + r->seconds, sent = 0;
+	uint64_t end, sent = 0;
 
-	while (sent < r->ios && (r->seconds == 0 || now_s() < end)) {
+	r->last = now_ns();
+	end = r->last + r->seconds * UINT64_C(1000000000);
+	while (!stopped && sent < r->ios && (r->seconds == 0 || r->last < end)) {
 		uint32_t in_flight = 0;
 
 		for (uint32_t i = 0; i < r->depth; i++) {
@@ -237,6 +271,7 @@ static void load(struct run *r)
 			if (fdatasync(r->fd) < 0)
 				die("fdatasync", errno);
 			r->flushes++;
+			progress(r);
 		}
 		if (in_flight)
 			reap(r, 1);
@@ -331,7 +366,7 @@ int main(int argc, char **argv)
 		{ "ios", 1, NULL, 'n' },   { "seconds", 1, NULL, 's' }, { "depth", 1, NULL, 'd' },
 		{ "min", 1, NULL, 'm' },   { "max", 1, NULL, 'M' },     { "seed", 1, NULL, 'S' },
 		{ "reads", 1, NULL, 'r' }, { "trim", 0, NULL, 't' },    { "flush", 0, NULL, 'f' },
-		{ "scan", 0, NULL, 'c' },  { NULL, 0, NULL, 0 },
+		{ "scan", 0, NULL, 'c' },  { "gaps", 1, NULL, 'g' },    { NULL, 0, NULL, 0 },
 	};
 	static struct run r = {
 		.ios = UINT64_MAX, .depth = 16, .min = SECTOR, .max = 128 * 1024, .read_pct = 50, .seed = 1
@@ -368,6 +403,9 @@ int main(int argc, char **argv)
 		case 'f':
 			r.flush = true;
 			break;
+		case 'g':
+			r.gaps = number(optarg);
+			break;
 		case 'c':
 			only_scan = true;
 			break;
@@ -375,22 +413,30 @@ int main(int argc, char **argv)
 			return 2;
 		}
 	if (optind != argc - 1 || r.depth < 1 || r.depth > DEPTH_MAX || r.min % SECTOR || r.max % SECTOR ||
-	    r.min < SECTOR || r.max < r.min) {
+	    r.min < SECTOR || r.max < r.min || r.gaps > GAPS_MAX) {
 		fprintf(stderr,
 			"usage: blkverify [--ios N] [--seconds N] [--depth N] [--min BYTES] [--max BYTES] [--reads "
 			"PERCENT]\n"
-			"                 [--trim] [--flush] [--seed N] DEVICE\n       blkverify --scan IMAGE\n");
+			"                 [--trim] [--flush] [--seed N] [--gaps N] DEVICE\n       blkverify --scan "
+			"IMAGE\n");
 		return 2;
 	}
 	r.path = argv[optind];
 	if (only_scan)
 		return scan(r.path);
 	r.rng = mix(r.seed);
+	signal(SIGTERM, stop);
 	open_device(&r);
 	load(&r);
 	read_all(&r);
 	printf("%" PRIu64 " reads, %" PRIu64 " writes, %" PRIu64 " trims, %" PRIu64 " flushes, %" PRIu64
 	       " KiB: all as written\n",
 	       r.reads, r.writes, r.trims, r.flushes, r.bytes / 1024);
+	if (r.gaps) {
+		printf("the longest times when nothing was done, ms:");
+		for (uint32_t i = 0; i < r.gaps; i++)
+			printf(" %" PRIu64, r.gap[i] / 1000000);
+		printf("\n");
+	}
 	return 0;
 }
