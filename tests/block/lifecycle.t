@@ -38,6 +38,7 @@ before=$(requests_of sinner/xvda)
 check 'I/O of a rebooted guest is verified' bad 1 -n 30 51712 verify
 
 # Windows and boot loaders close before they have ever connected
+within 5 equal '$(node state)' 2
 guest 1 xenstore-write device/svbd/51712/state 5
 check 'closing before connecting: Closing is answered (Windows)' within 5 equal '$(node state)' 5
 guest 1 xenstore-write device/svbd/51712/state 6

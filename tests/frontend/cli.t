@@ -39,7 +39,7 @@ says 'a disk whose back end is in a domain that cannot be' 3 'cannot open hdb: i
 says 'a disk whose back end is nowhere' 3 'cannot open 896: it has no back end' read 896
 says 'several disks and none is said' 2 'this domain has 3 disks: say which' read
 dom0 xenstore-rm $vbd
-"$SYNTH_BUILDDIR/run" hostxen run -d 0 -- "$SYNTH_BUILDDIR/tests/frontend/badback" 1 51712 none >"$W/back.out" 2>>"$W/back.log" &
+"$SYNTH_BUILDDIR/run" hostxen run -d 0 -- "$SYNTH_BUILDDIR/tests/frontend/badback" 1 51712 no-discard >"$W/back.out" 2>>"$W/back.log" &
 children+=($!)
 disown $!
 within 10 grep -q ready "$W/back.out" || { echo "Bail out! no back end"; exit 1; }

@@ -5,6 +5,6 @@ tests_frontend_badback_SOURCES = tests/frontend/badback.c
 tests_frontend_badback_CPPFLAGS = $(frontend_cppflags)
 tests_frontend_badback_LDADD = common/libsynth-common.la $(XEN_LIBS)
 
-front_system_tests = tests/frontend/cli.t tests/frontend/badback.t tests/frontend/qemu.t tests/frontend/blkd.t tests/frontend/serve.t
+front_system_tests = tests/frontend/cli.t tests/frontend/badback.t tests/frontend/reconnect.t tests/frontend/recreate.t tests/frontend/qemu.t tests/frontend/blkd.t tests/frontend/serve.t
 TESTS += $(front_system_tests)
-EXTRA_DIST += $(front_system_tests) tests/frontend/front.sh
+EXTRA_DIST += $(front_system_tests) tests/frontend/front.sh tests/frontend/badback.sh

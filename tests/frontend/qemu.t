@@ -40,6 +40,7 @@ pid=$!
 disown $pid
 within 10 equal '$(dom0 xenstore-read /local/domain/1/device/vbd/51712/state)' 4
 kill -KILL $pid
+within 10 not kill -0 $pid # what it had open is closed
 verified 'after SIGKILL of a front end the next one connects and works' --rw randrw --depth 16 --ios 2000
 is 'closed so that the next can open it' \
 	"$(dom0 xenstore-read /local/domain/1/device/vbd/51712/state /local/domain/0/backend/qdisk/1/51712/state | xargs)" '1 2'

@@ -2,12 +2,12 @@
 /*
  * fuzz-net-rx.c - libFuzzer target: any slots on a receive ring, any transmit responses, any bytes in the pages.
  * tests/fuzz/run.sh builds it.
- * links: frontend/net/net-rsp.c frontend/net/net-frame.c frontend/net/net-probe.c
+ * links: frontend/net/net-rsp.c common/net/frame.c common/net/offload.c frontend/net/net-probe.c
  * Input: byte 0 chooses what was asked for, byte 1 how many slots there are; then the slots, 8 bytes each (their ids are
  * put right unless the slot's last byte is 0xff), then what lies in the pages.
  */
 #include <stdlib.h>
-#include "frontend/net/net-frame.h"
+#include "common/net/offload.h"
 #include "frontend/net/net-probe.h"
 #include "frontend/net/net-rsp.h"
 
@@ -48,11 +48,11 @@ static void use(const struct net_rx_frame *f, uint8_t pages[PAGES][PAGE_BYTES])
 	head = malloc(have);
 	must(head != NULL);
 	memcpy(head, whole, have);
-	if (frame_to_vnet(&m, head, have, f->bytes, &v) == 0) {
+	if (offload_to_vnet(&m, head, have, f->bytes, &v) == 0) {
 		must(!(v.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) || v.csum_start + v.csum_offset + 2u <= have);
 		must(v.gso_type == 0 || (v.hdr_len <= have && v.hdr_len < f->bytes && v.gso_size > 0));
-		if (frame_from_vnet(&v, head, have, &takes, &back, &finish) == 0 && finish)
-			must(csum_finish(&(struct iovec){ whole, f->bytes }, 1, v.csum_start, v.csum_offset) == 0);
+		if (offload_from_vnet(&v, head, have, f->bytes, &takes, &back, &finish) == 0 && finish)
+			must(frame_finish(whole, f->bytes, v.csum_start, v.csum_offset) == 0);
 	}
 	if (probe_check(whole, f->bytes, true, f->csum_blank, &p, &carried) == PROBE_OK)
 		probe_count(&flow, &p, f->bytes, carried);

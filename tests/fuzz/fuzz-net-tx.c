@@ -2,7 +2,7 @@
 /*
  * fuzz-net-tx.c - libFuzzer target: any transmit slots, then any frame of the length they promise, both ways through
  * the headers and into receive slots.  tests/fuzz/run.sh builds it.
- * links: backend/net/net-tx.c backend/net/net-hdr.c backend/net/net-rx.c
+ * links: backend/net/net-tx.c backend/net/net-hdr.c backend/net/net-rx.c common/net/frame.c common/net/offload.c
  * Input: byte 0 the number of slots, byte 1 the features, then the slots, then the frame (padded with zeroes).
  */
 #include <errno.h>
@@ -34,7 +34,7 @@ static void receive(const struct virtio_net_hdr *v, uint8_t *frame, uint32_t byt
 {
 	union net_rx_slot *slots;
 	struct net_rx_piece pieces[NET_RX_MAX_SLOTS];
-	struct net_rx_meta m;
+	struct net_meta m;
 	uint32_t n, nr, sum = 0;
 
 	if (net_hdr_to_guest(v, frame, bytes, features, &m) < 0)

@@ -62,5 +62,16 @@ for shape in '' '-p -o 1' '-a x86_32'; do
 	is "slots that change while they are read, ${shape:-plain} (XSA-155)" "$out" 'unanswered 0 sent many surplus 0 alive yes '
 	undisturbed "slots that change, ${shape:-plain}"
 done
+# And all that is shared, the indices and what lies between the slots too: the worker serves, or halts the ring; then it lets go.
+rewritten=0
+for shape in '' '-p -o 2' '-a x86_32'; do
+	# shellcheck disable=SC2086
+	out=$(bad 1 $shape -s "$seed" -t 2500 51712 rewrite | tr '\n' ' ')
+	like "pages that another thread rewrites while they are served, ${shape:-plain} (XSA-39, 86, 155)" "$out" '^stuck 0 lives many mutations [1-9][0-9]{4}'
+	rewritten=$((rewritten + $(sed -n 's/.*mutations \([0-9]*\).*/\1/p' <<<"$out")))
+	undisturbed "pages rewritten, ${shape:-plain}"
+	check "pages rewritten, ${shape:-plain}: the next front end is served" bad 1 -n 5 51712 verify
+done
+echo "# $rewritten words were rewritten while they were served"
 is 'the worker is still the same one' "$(show sinner/xvda .worker)" "$worker"
 world_end

@@ -107,6 +107,11 @@ static void overflow_bytes(struct guest *g, const struct sin_args *a, struct gue
 	req_seg(g, r, 0, ref_of(g, 0), 0, 7);
 }
 
+static void just_read(struct guest *g, const struct sin_args *a, struct guest_req *r)
+{
+	good(g, r, READ, 8);
+}
+
 static void just_write(struct guest *g, const struct sin_args *a, struct guest_req *r)
 {
 	good(g, r, WRITE, 8);
@@ -373,6 +378,7 @@ static const struct {
 	{ "flush-12-segments", flush_12_segments, true, false },
 	{ "zero-slot", zero_slot, true, false },
 	{ "ones-slot", ones_slot, true, false },
+	{ "read", just_read, true, true },
 	{ "write", just_write, true, true },
 	{ "discard", just_discard, true, true },
 	{ "barrier", just_barrier, true, true },

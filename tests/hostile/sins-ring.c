@@ -45,6 +45,20 @@ void sin_jump(struct guest *g, const struct sin_args *a, uint32_t by)
 	printf("answered %u\n", count_answers(g, 700));
 }
 
+/* A lie, and once it is found out the truth: too late. */
+void sin_repent(struct guest *g, const struct sin_args *a)
+{
+	struct guest_queue *q = &g->q[0];
+
+	good_read(g, q, 0);
+	q->prod = g->nr_ents + 1;
+	guest_push(g, q);
+	printf("answered %u\n", count_answers(g, 500));
+	q->prod = 1;
+	guest_push(g, q);
+	printf("later %u\n", count_answers(g, 500));
+}
+
 void sin_backwards(struct guest *g, const struct sin_args *a)
 {
 	struct guest_queue *q = &g->q[0];
@@ -255,4 +269,98 @@ void sin_flip(struct guest *g, const struct sin_args *a)
 	printf("surplus %u\n", *guest_word(q, RING_RSP_PROD) - q->prod);
 	if (q->cons == q->prod)
 		printf("alive %s\n", good_request(g, q, 0) ? "yes" : "no");
+}
+
+/* ------------------------------------------- all that is shared is rewritten */
+
+struct rewriter {
+	struct guest *g;
+	atomic_bool stop;
+	uint32_t seed;
+	uint64_t mutations;
+};
+
+/* Every word of the ring's pages and of the indirect page, the indices now and then. */
+static void *rewrite_run(void *arg)
+{
+	struct rewriter *w = arg;
+	struct guest *g = w->g;
+	volatile uint32_t *ring = (volatile uint32_t *)(void *)g->q[0].ring;
+	volatile uint32_t *ind = (volatile uint32_t *)(void *)g->ind;
+	uint32_t words = (PAGE_BYTES << g->order) / 4;
+
+	while (!atomic_load_explicit(&w->stop, memory_order_relaxed)) {
+		uint32_t r = next(&w->seed), at = next(&w->seed) % words;
+
+		w->mutations++;
+		if (r % 4 == 0)
+			ind[at % (PAGE_BYTES / 4)] = r % 8 ? r >> 8 : g->data_refs[r % GUEST_DATA_PAGES];
+		else if (at != RING_REQ_PROD && at != RING_RSP_PROD)
+			ring[at] = r % 8 ? r >> (r % 32) : g->data_refs[r % GUEST_DATA_PAGES];
+		else if (r % 1024 == 1)
+			ring[at] += (r >> 20) % 70 - 3;
+	}
+	return NULL;
+}
+
+/* One life: asked as fast as there is room, until the back end has had enough of us or it is time. */
+static void rewrite_life(struct guest *g, uint64_t end)
+{
+	struct guest_queue *q = &g->q[0];
+
+	for (uint32_t quiet = 0; quiet < 50 && now_ms() < end;) {
+		uint32_t answered = *guest_word(q, RING_RSP_PROD), asked = q->prod;
+
+		while (q->prod - answered < g->nr_ents)
+			flip_put(g, q);
+		guest_push(g, q);
+		sleep_us(1000);
+		quiet = q->prod == asked ? quiet + 1 : 0;
+	}
+}
+
+void sin_rewrite(struct guest *g, const struct sin_args *a)
+{
+	uint64_t end = now_ms() + a->ms, mutations = 0;
+	uint32_t lives = 0, stuck = 0;
+
+	rnd_seed(a->seed);
+	while (now_ms() < end && !stuck) {
+		struct rewriter w = { .g = g, .seed = (a->seed + lives) | 1 };
+		pthread_t t;
+
+		guest_connect(g);
+		lives++;
+		if (pthread_create(&t, NULL, rewrite_run, &w))
+			die("no thread");
+		rewrite_life(g, MIN(end, now_ms() + 500));
+		stuck += !guest_close(g, 30000); /* while it goes on */
+		atomic_store(&w.stop, true);
+		pthread_join(t, NULL);
+		mutations += w.mutations;
+		guest_revoke(g);
+		guest_write(g, "state", "1");
+	}
+	printf("stuck %u\nlives %s\nmutations %llu\n", stuck, lives > 1 ? "many" : "one",
+	       (unsigned long long)mutations);
+}
+
+/* One lie about the ring after the other, each in a life of its own: what they cost is connecting. */
+void sin_jumps(struct guest *g, const struct sin_args *a)
+{
+	static const uint32_t lies[] = { UINT32_MAX, 1u << 31, 1000, 65536 };
+	uint64_t end = now_ms() + a->ms;
+	uint32_t lives = 0, stuck = 0;
+
+	for (; now_ms() < end && !stuck; lives++) {
+		guest_connect(g);
+		for (uint32_t i = 0; i < g->nr_ents / 2; i++)
+			good_read(g, &g->q[0], i);
+		g->q[0].prod = lies[lives % ARRAY_SIZE(lies)];
+		guest_push(g, &g->q[0]);
+		stuck += !guest_close(g, 30000);
+		guest_revoke(g);
+		guest_write(g, "state", "1");
+	}
+	printf("stuck %u\nlives %s\n", stuck, lives > 1 ? "many" : "one");
 }

@@ -24,11 +24,14 @@ bool good_request(struct guest *g, struct guest_queue *q, uint64_t sector);
 
 /* sins-ring.c: indices and slots. */
 void sin_jump(struct guest *g, const struct sin_args *a, uint32_t by);
+void sin_repent(struct guest *g, const struct sin_args *a);
 void sin_backwards(struct guest *g, const struct sin_args *a);
 void sin_full(struct guest *g, const struct sin_args *a);
 void sin_never_consume(struct guest *g, const struct sin_args *a);
 void sin_storm(struct guest *g, const struct sin_args *a);
 void sin_flip(struct guest *g, const struct sin_args *a);
+void sin_jumps(struct guest *g, const struct sin_args *a);
+void sin_rewrite(struct guest *g, const struct sin_args *a);
 void sin_bad_flood(struct guest *g, const struct sin_args *a);
 
 /* sins-teardown.c: states, deaths, revocations. */

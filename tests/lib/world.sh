@@ -24,7 +24,7 @@ slow=1
 # The whole file has a limit; timeout(1) signals the group, and the trap below cleans up.
 if [ -z "${WORLD_GUARDED:-}" ]; then
 	export WORLD_GUARDED=1
-	exec timeout -k 20 "${WORLD_LIMIT:-$((240 + 60 * slow))}" bash "$0" "$@"
+	exec timeout -k 20 "${WORLD_LIMIT:-$((300 + 100 * slow))}" bash "$0" "$@"
 fi
 
 # ------------------------------------------------------------------------------ TAP
@@ -74,6 +74,7 @@ within()
 }
 # equal A B; more A B: for check and within, evaluated each time through eval when they hold a $(...)
 equal() { [ "$(eval "echo \"$1\"")" = "$2" ] || { eval "echo \"$1\""; return 1; }; }
+more() { [ "$(eval "echo \"$1\"")" -gt "$2" ] || { eval "echo \"$1\""; return 1; }; }
 
 # ---------------------------------------------------------------------------- world
 for tool in jq xenstore-ls xenstore-write; do
@@ -133,7 +134,7 @@ blkd_start() # ARGS...
 	blkd_pid=$!
 	# a job that is killed must not be reported by the shell in the middle of the TAP
 	disown $blkd_pid
-	within 10 ctl daemon status || bail 'synth-blkd does not start'
+	within 30 ctl daemon status || bail 'synth-blkd does not start'
 }
 blkd_alive() { kill -0 "$blkd_pid" 2>/dev/null; }
 blkd_wait_gone() { within "${1:-10}" not blkd_alive; }
@@ -225,7 +226,7 @@ honest_start() # [DEV]
 	img=$(image honest.img 16M)
 	attach honest "$img" xvda >/dev/null || bail 'the honest guest gets no disk'
 	# shellcheck disable=SC2086
-	hostxen run -d 2 -- synth-blkfront io xvda $HONEST_IO >"$W/honest.out" 2>"$W/honest.log" &
+	hostxen run -d 2 -- synth-blkfront io xvda --no-reconnect $HONEST_IO >"$W/honest.out" 2>"$W/honest.log" &
 	honest_pid=$!
 	within 10 more_requests honest/xvda 0 || bail 'the honest guest does no I/O' "$W/honest.log"
 }

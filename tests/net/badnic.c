@@ -6,257 +6,13 @@
  *
  *	badnic [OPTION]... DEV STEP...      DEV is a number, or a directory as device/svif/0
  */
-#include <errno.h>
 #include <poll.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
-#include <xenevtchn.h>
-#include <xengnttab.h>
-#include <xenstore.h>
-#include <xen/io/netif.h>
 #include <xen/io/xenbus.h>
-#include "common/base/base.h"
+#include "tests/net/badnic.h"
 
-#define PAGE       4096u
-#define SLOTS      256u
-#define DATA_PAGES 64u
-#define MAX_QUEUES 4u
-#define PATIENCE   10000u /* ms */
-
-struct nic_queue {
-	uint8_t *tx, *rx;
-	uint32_t tx_ref, rx_ref;
-	int port[2];
-	uint32_t tx_prod, tx_cons, rx_prod, rx_cons;
-};
-
-static struct {
-	struct xs_handle *xs;
-	xengntshr_handle *shr;
-	xenevtchn_handle *evtchn;
-	char dir[64], back[256];
-	uint32_t back_domid, nr_queues, buffers;
-	bool split, state3;
-	const char *node[16][2]; /* instead of what the book says; NULL: not at all */
-	uint32_t nr_nodes;
-	struct nic_queue q[MAX_QUEUES];
-	uint8_t *data;
-	uint32_t refs[DATA_PAGES];
-	uint8_t *buf; /* receive buffers of queue 0 */
-	uint32_t buf_refs[SLOTS];
-	bool connected;
-} g = { .nr_queues = 1, .buffers = 64 };
-
-static void __printf(1, 2) __attribute__((noreturn)) die(const char *fmt, ...)
-{
-	va_list ap;
-
-	fflush(stdout);
-	fputs("badnic: ", stderr);
-	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
-	va_end(ap);
-	fputc('\n', stderr);
-	_exit(3);
-}
-
-static uint64_t now_ms(void)
-{
-	return now_ns() / 1000000;
-}
-
-/* ------------------------------------------------------------------ xenstore */
-
-static int state_of(const char *dir)
-{
-	char path[400], *v;
-	unsigned len;
-	int state;
-
-	snprintf(path, sizeof(path), "%s/state", dir);
-	v = xs_read(g.xs, XBT_NULL, path, &len);
-	state = v ? atoi(v) : 0;
-	free(v);
-	return state;
-}
-
-static void put(const char *name, const char *fmt, ...) __printf(2, 3);
-static void put(const char *name, const char *fmt, ...)
-{
-	char path[200], text[64];
-	const char *value = text;
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	for (uint32_t i = 0; i < g.nr_nodes; i++)
-		if (!strcmp(g.node[i][0], name))
-			value = g.node[i][1];
-	snprintf(path, sizeof(path), "%s/%s", g.dir, name);
-	if (!value)
-		xs_rm(g.xs, XBT_NULL, path);
-	else if (!xs_write(g.xs, XBT_NULL, path, value, (unsigned)strlen(value)))
-		die("cannot write %s: %s", path, strerror(errno));
-}
-
-static int wait_back(int a, int b)
-{
-	uint64_t end = now_ms() + PATIENCE;
-
-	for (;;) {
-		int s = state_of(g.back);
-
-		if (s == a || s == b)
-			return s;
-		if (now_ms() > end)
-			return -1;
-		usleep(2000);
-	}
-}
-
-static void find(const char *dev)
-{
-	static const char *const types[] = { "svif", "vif" };
-	char path[200], *v = NULL;
-	unsigned len;
-
-	g.xs = xs_open(0);
-	if (!g.xs)
-		die("no xenstore: %s", strerror(errno));
-	for (size_t i = 0; i < 2 && !v; i++) {
-		snprintf(g.dir, sizeof(g.dir), strchr(dev, '/') ? "%s" : "device/%s/%s",
-			 strchr(dev, '/') ? dev : types[i], dev);
-		snprintf(path, sizeof(path), "%s/backend", g.dir);
-		v = xs_read(g.xs, XBT_NULL, path, &len);
-	}
-	if (!v)
-		die("no device %s", dev);
-	snprintf(g.back, sizeof(g.back), "%s", v);
-	free(v);
-	snprintf(path, sizeof(path), "%s/backend-id", g.dir);
-	v = xs_read(g.xs, XBT_NULL, path, &len);
-	g.back_domid = v ? (uint32_t)atoi(v) : 0;
-	free(v);
-}
-
-/* ------------------------------------------------------------------ rings */
-
-static uint32_t *word(uint8_t *ring, uint32_t i)
-{
-	return (uint32_t *)(void *)ring + i;
-}
-
-static struct netif_tx_request *tx_slot(struct nic_queue *q, uint32_t i)
-{
-	return (struct netif_tx_request *)(void *)(q->tx + 64) + (i & (SLOTS - 1));
-}
-
-static uint8_t *rx_slot(struct nic_queue *q, uint32_t i)
-{
-	return q->rx + 64 + (size_t)(i & (SLOTS - 1)) * 8;
-}
-
-static void kick(struct nic_queue *q, int way)
-{
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	xenevtchn_notify(g.evtchn, (evtchn_port_t)q->port[g.split ? way : 0]);
-}
-
-static void push_tx(struct nic_queue *q)
-{
-	__atomic_store_n(word(q->tx, 0), q->tx_prod, __ATOMIC_RELEASE);
-	kick(q, 0);
-}
-
-static void post(struct nic_queue *q, uint32_t n)
-{
-	for (uint32_t i = 0; i < n; i++, q->rx_prod++) {
-		struct netif_rx_request r = { .id = (uint16_t)(q->rx_prod & (SLOTS - 1)),
-					      .gref = g.buf_refs[q->rx_prod & (SLOTS - 1)] };
-
-		memcpy(rx_slot(q, q->rx_prod), &r, sizeof(r));
-	}
-	__atomic_store_n(word(q->rx, 0), q->rx_prod, __ATOMIC_RELEASE);
-	kick(q, 1);
-}
-
-static void make_all(void)
-{
-	g.shr = xengntshr_open(NULL, 0);
-	g.evtchn = xenevtchn_open(NULL, 0);
-	if (!g.shr || !g.evtchn)
-		die("no grants or event channels: %s", strerror(errno));
-	for (uint32_t i = 0; i < g.nr_queues; i++) {
-		struct nic_queue *q = &g.q[i];
-
-		q->tx = xengntshr_share_pages(g.shr, g.back_domid, 1, &q->tx_ref, 1);
-		q->rx = xengntshr_share_pages(g.shr, g.back_domid, 1, &q->rx_ref, 1);
-		q->port[0] = xenevtchn_bind_unbound_port(g.evtchn, g.back_domid);
-		q->port[1] = g.split ? xenevtchn_bind_unbound_port(g.evtchn, g.back_domid) : 0;
-		if (!q->tx || !q->rx || q->port[0] < 0 || q->port[1] < 0)
-			die("cannot make queue %u", i);
-		memset(q->tx, 0, PAGE);
-		memset(q->rx, 0, PAGE);
-		*word(q->tx, 1) = *word(q->tx, 3) = *word(q->rx, 1) = *word(q->rx, 3) = 1;
-	}
-	g.data = xengntshr_share_pages(g.shr, g.back_domid, DATA_PAGES, g.refs, 1);
-	g.buf = xengntshr_share_pages(g.shr, g.back_domid, SLOTS, g.buf_refs, 1);
-	if (!g.data || !g.buf)
-		die("cannot grant pages: %s", strerror(errno));
-}
-
-/* What a predecessor may have left and we do not write. */
-static void forget(void)
-{
-	static const char *const names[] = { "event-channel", "event-channel-tx", "event-channel-rx",
-					     "tx-ring-ref",   "rx-ring-ref",      "multi-queue-num-queues",
-					     "queue-0",       "queue-1",          "queue-2",
-					     "queue-3" };
-	char path[200];
-
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		snprintf(path, sizeof(path), "%s/%s", g.dir, names[i]);
-		xs_rm(g.xs, XBT_NULL, path);
-	}
-}
-
-static void publish(void)
-{
-	char name[64], prefix[24] = "";
-
-	forget();
-
-	put("request-rx-copy", "1");
-	put("feature-rx-notify", "1");
-	put("feature-sg", "1");
-	put("feature-gso-tcpv4", "1");
-	put("feature-gso-tcpv6", "1");
-	put("feature-ipv6-csum-offload", "1");
-	put("feature-no-csum-offload", "0");
-	if (g.nr_queues > 1)
-		put("multi-queue-num-queues", "%u", g.nr_queues);
-	for (uint32_t i = 0; i < g.nr_queues; i++) {
-		if (g.nr_queues > 1)
-			snprintf(prefix, sizeof(prefix), "queue-%u/", i);
-		snprintf(name, sizeof(name), "%stx-ring-ref", prefix);
-		put(name, "%u", g.q[i].tx_ref);
-		snprintf(name, sizeof(name), "%srx-ring-ref", prefix);
-		put(name, "%u", g.q[i].rx_ref);
-		snprintf(name, sizeof(name), g.split ? "%sevent-channel-tx" : "%sevent-channel", prefix);
-		put(name, "%d", g.q[i].port[0]);
-		if (!g.split)
-			continue;
-		snprintf(name, sizeof(name), "%sevent-channel-rx", prefix);
-		put(name, "%d", g.q[i].port[1]);
-	}
-	for (uint32_t i = 0; i < g.nr_nodes; i++) /* those the book does not know */
-		put(g.node[i][0], "%d", 0);
-	put("state", g.state3 ? "3" : "4");
-}
+struct nic g = { .nr_queues = 1, .buffers = 64 };
 
 static void step_connect(void)
 {
@@ -278,7 +34,6 @@ static void step_connect(void)
 		post(&g.q[0], g.buffers);
 	if (s == XenbusStateConnected && g.state3)
 		put("state", "4");
-	g.connected = s == XenbusStateConnected;
 }
 
 static void step_close(void)
@@ -289,10 +44,11 @@ static void step_close(void)
 	printf("back end %d\n", wait_back(XenbusStateClosed, XenbusStateClosed));
 }
 
-/* The next transmit answers: one line "tx STATUS..."; "none" when they do not come. */
-static void answers(struct nic_queue *q, uint32_t n)
+void answers(struct nic_queue *q, uint32_t n)
 {
+	static const uint8_t zero[12 - sizeof(struct netif_tx_response)];
 	uint64_t end = now_ms() + PATIENCE;
+	uint8_t slot[12];
 
 	printf("tx");
 	while (n > 0) {
@@ -304,19 +60,31 @@ static void answers(struct nic_queue *q, uint32_t n)
 			usleep(500);
 			continue;
 		}
-		memcpy(&r, tx_slot(q, q->tx_cons++), sizeof(r));
-		printf(" %d", r.status);
+		memcpy(slot, tx_slot(q, q->tx_cons++), sizeof(slot));
+		memcpy(&r, slot, sizeof(r));
+		printf(memcmp(slot + sizeof(r), zero, sizeof(zero)) ? " %d leak" : " %d", r.status); /* XSA-216 */
 		n--;
 	}
 	puts(n ? " none" : "");
 }
 
+bool all_answered(struct nic_queue *q, uint32_t ms)
+{
+	uint64_t end = now_ms() + ms;
+
+	while (__atomic_load_n(word(q->tx, 2), __ATOMIC_ACQUIRE) != q->tx_prod) {
+		if (now_ms() > end)
+			return false;
+		usleep(200);
+	}
+	return true;
+}
+
 /* ------------------------------------------------------------------ frames */
 
-static const uint8_t broadcast[6] = { 255, 255, 255, 255, 255, 255 };
+const uint8_t broadcast[6] = { 255, 255, 255, 255, 255, 255 };
 
-/* An Ethernet frame of an experimental type, @seed all over. */
-static void fill(uint8_t *f, uint32_t bytes, const uint8_t dst[6], uint8_t seed)
+void fill(uint8_t *f, uint32_t bytes, const uint8_t dst[6], uint8_t seed)
 {
 	for (uint32_t i = 0; i < bytes; i++)
 		f[i] = (uint8_t)(seed + i * 3);
@@ -336,8 +104,7 @@ static uint16_t csum(const uint8_t *p, uint32_t n, uint32_t sum)
 	return (uint16_t)sum;
 }
 
-/* A TCP packet of IPv4 with the pseudo-header's sum where its checksum goes. */
-static void fill_tcp(uint8_t *f, uint32_t bytes, uint8_t seed)
+void fill_tcp(uint8_t *f, uint32_t bytes, uint8_t seed)
 {
 	uint32_t ip = bytes - 14;
 	uint16_t sum;
@@ -393,14 +160,9 @@ static void step_send(struct nic_queue *q, uint32_t bytes, uint32_t count, bool 
 		nr += put_packet(q, 0, bytes, 0, 0);
 		sent++;
 		if (nr + 20 > SLOTS || sent == count) {
-			uint64_t end = now_ms() + 2 * PATIENCE;
-
 			push_tx(q);
-			while (__atomic_load_n(word(q->tx, 2), __ATOMIC_ACQUIRE) != q->tx_prod) {
-				if (now_ms() > end)
-					die("%u frames are not answered", q->tx_prod - *word(q->tx, 2));
-				usleep(200);
-			}
+			if (!all_answered(q, 2 * PATIENCE))
+				die("%u frames are not answered", q->tx_prod - *word(q->tx, 2));
 			for (; q->tx_cons != q->tx_prod; q->tx_cons++) {
 				struct netif_tx_response r;
 
@@ -434,7 +196,7 @@ static void step_expect(struct nic_queue *q, uint32_t n, uint32_t ms, bool quiet
 	uint64_t end = now_ms() + ms;
 	uint32_t bytes = 0, slots = 0, got = 0;
 	uint16_t flags = 0, gso = 0;
-	bool extra = false, bad_id = false;
+	bool extra = false, bad_id = false, leak = false;
 
 	while (got < n) {
 		uint8_t s[8];
@@ -472,6 +234,9 @@ static void step_expect(struct nic_queue *q, uint32_t n, uint32_t ms, bool quiet
 				die("too much");
 			memcpy(frame + bytes, g.buf + (size_t)at * PAGE + r.offset, piece);
 			bytes += piece;
+			for (uint32_t i = piece; i < PAGE;
+			     i++) /* XSA-216's kind: what is not the frame's is nobody's */
+				leak |= g.buf[(size_t)at * PAGE + i] != UNWRITTEN;
 			if (r.flags & NETRXF_more_data)
 				continue;
 		}
@@ -486,7 +251,7 @@ static void step_expect(struct nic_queue *q, uint32_t n, uint32_t ms, bool quiet
 			printf("rx %u flags %u slots %u", bytes, flags & 3u, slots);
 			if (gso)
 				printf(" gso %u", gso);
-			puts(bad ? " bad" : "");
+			puts(leak ? " leak" : bad ? " bad" : "");
 		}
 		got++;
 		bytes = slots = gso = 0;
@@ -496,110 +261,68 @@ static void step_expect(struct nic_queue *q, uint32_t n, uint32_t ms, bool quiet
 		printf("got %u of %u\n", got, n);
 }
 
-/* ------------------------------------------------------------------ sins */
-
-static struct netif_tx_request *sin_slot(struct nic_queue *q, uint32_t size, uint32_t offset, uint32_t flags)
+static bool line_is_there(void)
 {
-	struct netif_tx_request *r = tx_slot(q, q->tx_prod);
+	struct pollfd p = { .fd = 0, .events = POLLIN };
 
-	*r = (struct netif_tx_request){ g.refs[q->tx_prod % DATA_PAGES], (uint16_t)offset, (uint16_t)flags,
-					(uint16_t)(q->tx_prod & (SLOTS - 1)), (uint16_t)size };
-	q->tx_prod++;
-	return r;
+	return poll(&p, 1, 0) > 0;
 }
 
-static void sin_extra(struct nic_queue *q, uint8_t type, uint8_t flags, uint16_t size, uint8_t gso)
+/* Take the answers of a ring: each request's id, in order, once.  How many. */
+static uint32_t take_ids(const char *name, uint8_t *ring, uint32_t *cons, uint32_t prod, uint32_t slot_bytes)
 {
-	struct netif_extra_info e = { .type = type, .flags = flags };
+	uint32_t to = __atomic_load_n(word(ring, 2), __ATOMIC_ACQUIRE), nr = 0;
 
-	e.u.gso.size = size;
-	e.u.gso.type = gso;
-	memset(tx_slot(q, q->tx_prod), 0, 12);
-	memcpy(tx_slot(q, q->tx_prod++), &e, sizeof(e));
-}
+	if (to - *cons > prod - *cons)
+		die("%s: %u answers to %u requests", name, to - *cons, prod - *cons);
+	for (; *cons != to; ++*cons, nr++) {
+		struct { /* netif_tx_response, and the start of netif_rx_response */
+			uint16_t id;
+			int16_t status;
+		} r;
 
-static uint32_t mcast(struct nic_queue *q, uint8_t type, uint8_t last)
-{
-	struct netif_extra_info e = { .type = type };
-	const uint8_t group[6] = { 1, 0, 0x5e, 9, 9, last };
-
-	sin_slot(q, 0, 0, NETTXF_extra_info);
-	memcpy(e.u.mcast.addr, group, 6);
-	memset(tx_slot(q, q->tx_prod), 0, 12);
-	memcpy(tx_slot(q, q->tx_prod++), &e, sizeof(e));
-	return 2;
-}
-
-static void step_sin(struct nic_queue *q, const char *name, bool answered)
-{
-	uint32_t from = q->tx_prod, n;
-
-	fill(g.data, DATA_PAGES * PAGE, broadcast, 9);
-	if (!strcmp(name, "short")) {
-		sin_slot(q, 13, 0, 0);
-	} else if (!strcmp(name, "smaller-than-fragments")) {
-		sin_slot(q, 60, 0, NETTXF_more_data);
-		sin_slot(q, 61, 0, 0);
-	} else if (!strcmp(name, "wrapped-total")) {
-		sin_slot(q, 4064, 0, NETTXF_more_data);
-		for (n = 0; n < 17; n++)
-			sin_slot(q, 4096, 0, n < 16 ? NETTXF_more_data : 0);
-	} else if (!strcmp(name, "too-many-slots")) {
-		sin_slot(q, 200, 0, NETTXF_more_data);
-		for (n = 0; n < 30; n++)
-			sin_slot(q, 3, 0, n < 29 ? NETTXF_more_data : 0);
-	} else if (!strcmp(name, "tiny-fragments")) { /* XSA-423, XSA-432 */
-		sin_slot(q, 60, 0, NETTXF_more_data);
-		for (n = 0; n < 17; n++)
-			sin_slot(q, 3, 0, n < 16 ? NETTXF_more_data : 0);
-	} else if (!strcmp(name, "empty-fragments")) { /* XSA-448: and its grant is nonsense */
-		sin_slot(q, 60, 0, NETTXF_more_data);
-		sin_slot(q, 0, 0, NETTXF_more_data)->gref = 0x7fffffff;
-		sin_slot(q, 30, 0, NETTXF_more_data);
-		sin_slot(q, 0, 0, 0)->gref = 0;
-	} else if (!strcmp(name, "bad-grant")) {
-		sin_slot(q, 60, 0, 0)->gref = 0x7fffffff;
-	} else if (!strcmp(name, "bad-grant-in-the-middle")) {
-		sin_slot(q, 180, 0, NETTXF_more_data);
-		sin_slot(q, 60, 0, NETTXF_more_data)->gref = 0x7fffffff;
-		sin_slot(q, 60, 0, 0);
-	} else if (!strcmp(name, "blank-checksum-of-nothing")) {
-		sin_slot(q, 60, 0, NETTXF_csum_blank);
-	} else if (!strcmp(name, "gso-of-nothing")) {
-		sin_slot(q, 600, 0, NETTXF_extra_info);
-		sin_extra(q, XEN_NETIF_EXTRA_TYPE_GSO, 0, 100, 1);
-	} else if (!strcmp(name, "page-crossing")) {
-		sin_slot(q, 60, 4090, 0);
-	} else if (!strcmp(name, "unknown-extra")) {
-		sin_slot(q, 60, 0, NETTXF_extra_info);
-		sin_extra(q, 77, 0, 0, 0);
-	} else if (!strcmp(name, "missing-extra")) {
-		sin_slot(q, 60, 0, NETTXF_extra_info);
-	} else if (!strcmp(name, "missing-fragment")) {
-		sin_slot(q, 60, 0, NETTXF_more_data);
-	} else if (!strcmp(name, "endless-chain")) {
-		for (n = 0; n < SLOTS; n++)
-			sin_slot(q, 1, 0, NETTXF_more_data);
-	} else if (!strcmp(name, "gso-size-0")) {
-		sin_slot(q, 60, 0, NETTXF_extra_info);
-		sin_extra(q, XEN_NETIF_EXTRA_TYPE_GSO, 0, 0, 1);
-	} else if (!strcmp(name, "gso-type-9")) {
-		sin_slot(q, 60, 0, NETTXF_extra_info);
-		sin_extra(q, XEN_NETIF_EXTRA_TYPE_GSO, 0, 100, 9);
-	} else if (!strcmp(name, "producer-jump")) {
-		q->tx_prod += SLOTS + 1;
-	} else if (!strcmp(name, "producer-back")) {
-		q->tx_prod -= 5;
-	} else if (!strcmp(name, "rx-producer-jump")) {
-		*word(q->rx, 0) = q->rx_prod + SLOTS + 1;
-		kick(q, 1);
-	} else {
-		die("no sin \"%s\"", name);
+		memcpy(&r, ring + 64 + (size_t)(*cons & (SLOTS - 1)) * slot_bytes, sizeof(r));
+		if (r.id != (*cons & (SLOTS - 1)))
+			die("%s: the answer to %u has the id %u", name, *cons & (SLOTS - 1), r.id);
 	}
-	n = q->tx_prod - from;
-	push_tx(q);
-	if (answered && n > 0 && n <= SLOTS)
-		answers(q, n);
+	return nr;
+}
+
+/*
+ * Both rings are kept full until a line comes on stdin; then no more is put there, and all of it must be answered: a slot that
+ * was lost, or answered twice, is seen at once, or then.  Of receive buffers some are left that the next frame has no room in.
+ */
+static void step_duplex(struct nic_queue *q)
+{
+	uint64_t tx = 0, rx = 0, end = 0;
+
+	fill(g.data, 2 * PAGE, broadcast, 7);
+	for (;;) {
+		uint32_t nr = take_ids("transmit", q->tx, &q->tx_cons, q->tx_prod, 12);
+
+		tx += nr;
+		if (end == 0 && line_is_there())
+			end = now_ms() + 2 * PATIENCE;
+		if (end == 0 && q->tx_prod - q->tx_cons + 3 <= SLOTS) {
+			while (q->tx_prod - q->tx_cons + 3 <= SLOTS) {
+				put_packet(q, 0, 60, 0, 0);
+				put_packet(q, 0, 5000, 0, 0);
+			}
+			push_tx(q);
+		}
+		nr = take_ids("receive", q->rx, &q->rx_cons, q->rx_prod, 8);
+		rx += nr;
+		if (end == 0 && nr > 0)
+			post(q, nr);
+		if (end && q->tx_cons == q->tx_prod && q->rx_prod - q->rx_cons < 4)
+			break;
+		if (end && now_ms() > end)
+			die("%u of transmit, %u of receive are not answered", q->tx_prod - q->tx_cons,
+			    q->rx_prod - q->rx_cons);
+		usleep(100);
+	}
+	printf("answered %llu %llu\n", (unsigned long long)tx, (unsigned long long)rx);
+	post(q, SLOTS - (q->rx_prod - q->rx_cons));
 }
 
 static uint32_t number(const char *s)
@@ -634,6 +357,28 @@ static int steps(char **a)
 		} else if (!strcmp(*a, "sin") || !strcmp(*a, "crime")) { /* a crime is not waited for */
 			step_sin(q, a[1], **a == 's');
 			a++;
+		} else if (!strcmp(*a, "sins")) { /* NAME TIMES */
+			step_sins(q, a[1], number(a[2]));
+			a += 2;
+		} else if (!strcmp(*a, "duplex")) { /* until a line comes on stdin, which is read by `line` */
+			step_duplex(q);
+		} else if (!strcmp(*a, "full")) {
+			step_full(q);
+		} else if (!strcmp(*a, "flip")) { /* MS SEED */
+			step_flip(q, number(a[1]), number(a[2]));
+			a += 2;
+		} else if (!strcmp(*a, "storm")) { /* MS */
+			step_storm(q, number(a[1]));
+			a++;
+		} else if (!strcmp(*a, "states")) { /* MS SEED */
+			step_states(number(a[1]), number(a[2]));
+			a += 2;
+		} else if (!strcmp(*a, "queue")) { /* N: what follows is of this queue */
+			q = &g.q[number(a[1]) % MAX_QUEUES];
+			a++;
+		} else if (!strcmp(*a, "state")) { /* N: ours */
+			put("state", "%u", number(a[1]));
+			a++;
 		} else if (!strcmp(*a, "join") || !strcmp(*a, "leave")) { /* LAST-BYTE */
 			uint32_t n = mcast(q,
 					   **a == 'j' ? XEN_NETIF_EXTRA_TYPE_MCAST_ADD : XEN_NETIF_EXTRA_TYPE_MCAST_DEL,
@@ -650,8 +395,8 @@ static int steps(char **a)
 
 				mcast(q, XEN_NETIF_EXTRA_TYPE_MCAST_ADD, (uint8_t)i);
 				push_tx(q);
-				while (__atomic_load_n(word(q->tx, 2), __ATOMIC_ACQUIRE) != q->tx_prod)
-					usleep(200);
+				if (!all_answered(q, PATIENCE))
+					die("address %u has no answer", i);
 				memcpy(&r, tx_slot(q, q->tx_cons), sizeof(r));
 				refused += r.status != NETIF_RSP_OKAY ? 1u : 0u;
 				q->tx_cons = q->tx_prod;

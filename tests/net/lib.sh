@@ -22,7 +22,7 @@ blkd_start() # ARGS...
 	hostxen run -d 0 -- synth-netd "$@" >>"$W/blkd.log" 2>&1 &
 	blkd_pid=$!
 	disown $blkd_pid
-	within 10 ctl daemon status || bail 'synth-netd does not start' "$W/blkd.log"
+	within 30 ctl daemon status || bail 'synth-netd does not start' "$W/blkd.log"
 }
 ctl()
 {

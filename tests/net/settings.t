@@ -33,6 +33,9 @@ refuse 'a bridge that is not there' 3 'no bridge "br9"' honest --bridge br9
 refuse 'a bridge that is none' 2 'no bridge of the kernel|no bridge' honest --bridge lo
 refuse 'a group as MAC' 2 'no MAC' honest --null --mac 01:00:5e:00:00:01
 refuse 'a rate without a unit' 2 'no rate' honest --null --rate 10
+for rate in '' , 10Mb '10 Mb/s' -1Mb/s 1e9b/s 10Mb/s@ 10Mb/s@0ms 10Mb/s@1h 99999999999999999999Gb/s 5,x 1,2,3; do
+	refuse "a rate of \"$rate\"" 2 'no rate|"rate" must be' honest --null --rate "$rate"
+done
 refuse 'an MTU of 10' 2 'mtu' honest --null --mtu 10
 refuse 'two links' 2 'one link' honest --null --tap x
 refuse 'an interface that is no TAP' 1 'no TAP|cannot open' honest --tap br0
@@ -78,17 +81,19 @@ line w
 check 'it sends on' within 10 said w again
 like 'its TAP is the same, in its bridge' "$(ip -d link show vif1.0)" 'master br0(.|
 )*alias kept'
+ctl set sinner/eth0 --rate 100Mb/s
 ctl daemon stop >/dev/null
 check 'the daemon stops' blkd_wait_gone 15
 like 'the TAP outlives it' "$(iface vif1.0)" 'master br0'
 blkd_start
+is 'what was set is set' "$(show sinner/eth0 .rate)" 625000,50000
 check 'the next daemon connects the guest again' within 15 eval '[ "$(show sinner/eth0 .state)" = Connected ]'
 line w
 check 'and it sends on' within 15 said w third
 like 'still the same TAP' "$(ip -d link show vif1.0)" 'alias kept'
 line w
 ctl detach sinner/eth0 --force >/dev/null
-check 'detached, the TAP goes' not iface vif1.0
+check 'detached, the TAP goes' within 10 not iface vif1.0
 
 # A TAP that was there before stays.
 ip tuntap add mine mode tap
@@ -102,8 +107,13 @@ nic sinner --pair honest/eth0 >/dev/null
 nic honest --pair sinner/eth0 >/dev/null
 bad_start s 2 --buffers 1 0 connect say up line post 200 count 1 10000 say more line close
 check 'a guest with one buffer is up' within 10 said s up
+stalled=$(show honest/eth0 .worker)
+rss() { awk '/^VmRSS/ { print $2 }' "/proc/$stalled/status"; }
+before=$(rss)
 is 'the other sends frames of two slots' "$(bad 1 0 connect send 5000 100 close | head -n 2)" "$(printf 'back end 4\nsent 100')"
 check 'XSA-392: one slot for a frame of two is a stall, and what comes is dropped' within 10 grown honest/eth0 rx_stalled 2
+bad 1 0 connect send 60000 1 send 60000 1 send 60000 1 sleep 1500 send 60000 1 sleep 300 send 60000 1 close >/dev/null
+check "nor does it pile up in the stalled guest's worker: $before KiB, then $(rss) (XSA-392)" [ "$(rss)" -lt $((before + 2048 * slow)) ]
 check 'the stalled guest holds nothing of the other' eval '[ "$(bad 1 0 connect send 60 10 close | tail -n 1)" = "back end 6" ]'
 line s
 bad 1 0 connect send 60 1 send 60 1 send 60 1 close >/dev/null
@@ -124,18 +134,72 @@ check 'it names one' within 10 said m joined
 bad 1 0 connect send-group 100 1 close >/dev/null
 check 'and hears it' within 10 grown honest/eth0 rx_packets 5
 line m
+within 10 said m 'back end 6'
 
-# pcap
-timeout 40 synthctl trace sinner/eth0 -w "$W/p.pcap" >/dev/null 2>"$W/trace.err" &
-trace=$!
-children+=($trace)
-disown $trace
-check 'a trace is started' within 10 eval '[ "$(metric sinner/eth0 tracing)" = 1 ]'
-bad 1 0 connect send 60 3 close >/dev/null
+# The filter from the start, as a front end has it that asks before it connects
+rx() { metric honest/eth0 rx_packets; }
+bad_start m 2 --split --node request-multicast-control=1 0 connect say up line join 9 say joined line leave 9 say left line close
+check 'a guest asks for a filter before it connects' within 10 said m up
+is 'it has it' "$(show honest/eth0 .multicast_filter)" true
+filtered=$(metric honest/eth0 rx_filtered) heard=$(rx)
+bad 1 0 connect send-group 100 2 send 60 1 close >/dev/null
+check 'no group is heard from the first frame on: also not that of its last connection' within 10 grown honest/eth0 rx_filtered $((filtered + 2))
+check 'what is for everybody is' within 10 grown honest/eth0 rx_packets $((heard + 1))
+line m
+check 'it names a group' within 10 said m joined
+bad 1 0 connect send-group 100 3 close >/dev/null
+check 'and hears it' within 10 grown honest/eth0 rx_packets $((heard + 4))
+line m
+check 'it names it no longer' within 10 said m left
+bad 1 0 connect send-group 100 4 close >/dev/null
+check 'and does not hear it' within 10 grown honest/eth0 rx_filtered $((filtered + 6))
+is 'not one too many, and not one too few' "$(rx)" $((heard + 4))
+line m
+within 10 said m 'back end 6'
+bad_start m 2 --node request-multicast-control=yes 0 connect say up line close
+within 10 said m up
+is 'a wish that is neither 0 nor 1 is none' "$(show honest/eth0 '"\(.state) \(.multicast_filter)"')" 'Connected false'
+line m
+
+# pcap: read back by a parser of its own
+pcap() { perl "$SYNTH_SRCDIR/tests/net/pcap.pl" "$1" 2>&1; }
+trace_start() # FILE ARGS...
+{
+	local file=$1
+	shift
+	timeout 40 synthctl trace sinner/eth0 -w "$file" "$@" >/dev/null 2>"$W/trace.err" &
+	trace=$!
+	children+=($trace)
+	disown $trace
+	within 10 eval '[ "$(metric sinner/eth0 tracing)" = 1 ]'
+}
+check 'a trace is started' trace_start "$W/p.pcap"
+bad_start m 2 0 connect say up line send 200 1 say sent line close
+within 10 said m up
+bad_start p 1 0 connect send 60 2 send-group 1514 1 say sent expect 1 close
+within 10 said p sent
+line m
+check 'frames go both ways' within 10 said p 'back end 6'
+line m
 kill -TERM $trace # Ctrl-C is ignored in a background job of a script
 check 'a signal ends it' within 10 eval '[ "$(metric sinner/eth0 tracing)" = 0 ]'
-is 'the file has the frames: header, three of 60 bytes' "$(stat -c %s "$W/p.pcap")" $((24 + 3 * (16 + 60)))
+is 'the file has the frames of both ways, whole' "$(pcap "$W/p.pcap")" "$(printf '%s\n' '60 of 60, ffffffffffff, 88b5' '60 of 60, ffffffffffff, 88b5' \
+	'1514 of 1514, 01005e090909, 88b5' '200 of 200, ffffffffffff, 88b5')"
+if command -v tcpdump >/dev/null; then
+	is 'tcpdump reads it' "$(tcpdump -nr "$W/p.pcap" 2>/dev/null | grep -c '^[0-9]')" 4
+else
+	skip 'tcpdump reads it' 'tcpdump is not installed; the parser above has read it'
+fi
 refuse_trace=$(ctl trace sinner/eth0 -w "$W/p.pcap" 2>&1)
 like 'a file that is there is not written over' "$refuse_trace" 'File exists'
+check 'a trace of the first bytes' trace_start "$W/short.pcap" --snaplen 64
+bad 1 0 connect send 1514 2 close >/dev/null
+check 'it is stopped by another command' ctl trace sinner/eth0 --stop
+is 'the file has the first bytes' "$(pcap "$W/short.pcap")" "$(printf '%s\n' '64 of 1514, ffffffffffff, 88b5' '64 of 1514, ffffffffffff, 88b5')"
+kill -KILL $trace # it would stop the next one
+check 'a trace of a MiB at most' trace_start "$W/full.pcap" --max-size 1
+bad 1 0 connect send 4096 200 send 4096 200 close >/dev/null # dropped or not, they are seen
+check 'it ends by itself' within 10 eval '[ "$(metric sinner/eth0 tracing)" = 0 ]'
+is 'and is whole' "$(pcap "$W/full.pcap" | sort | uniq -c | sed 's/^ *//') $(($(stat -c %s "$W/full.pcap") <= 1 << 20))" '254 4096 of 4096, ffffffffffff, 88b5 1'
 
 world_end

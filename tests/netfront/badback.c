@@ -131,14 +131,10 @@ static void offer(struct back *b)
 	put(b, &b->front, "mac", "02:00:00:00:00:01");
 }
 
-static void make_dirs(struct back *b)
+static void make_back(struct back *b)
 {
 	char text[STORE_PATH_MAX];
 
-	path_front(&b->front, b->domid, "svif", b->handle);
-	path_back(&b->back, 0, TYPE, b->domid, b->handle);
-	must("front directory", store_mkdir(b->store, NULL, b->front.s));
-	must("permissions", store_perms(b->store, NULL, b->front.s, b->domid, 0));
 	must("back directory", store_mkdir(b->store, NULL, b->back.s));
 	must("permissions", store_perms(b->store, NULL, b->back.s, 0, b->domid));
 	snprintf(text, sizeof(text), "%u", b->domid);
@@ -146,9 +142,24 @@ static void make_dirs(struct back *b)
 	put(b, &b->back, "frontend", b->front.s);
 	offer(b);
 	set_state(b, XenbusStateInitWait);
+}
+
+/* Both ends' directories; the front end's is there before anything is put into it. */
+static void make_both(struct back *b)
+{
+	must("front directory", store_mkdir(b->store, NULL, b->front.s));
+	must("permissions", store_perms(b->store, NULL, b->front.s, b->domid, 0));
+	make_back(b);
 	put(b, &b->front, "backend-id", "0");
 	put(b, &b->front, "backend", b->back.s);
 	put(b, &b->front, "state", "1");
+}
+
+static void make_dirs(struct back *b)
+{
+	path_front(&b->front, b->domid, "svif", b->handle);
+	path_back(&b->back, 0, TYPE, b->domid, b->handle);
+	make_both(b);
 }
 
 /* ------------------------------------------------------------------ answers */
@@ -533,6 +544,67 @@ static bool detach(struct back *b, struct queue *q)
 	return true;
 }
 
+static void let_go(struct back *b);
+
+/* Removed, and made anew a little later. */
+static bool vanish_back(struct back *b, struct queue *q)
+{
+	must("remove", store_rm(b->store, NULL, b->back.s));
+	let_go(b);
+	usleep(300000);
+	make_back(b);
+	return true;
+}
+
+static bool forget(struct back *b, struct queue *q)
+{
+	let_go(b);
+	set_state(b, XenbusStateInitWait);
+	return true;
+}
+
+/* The whole device, as a toolstack does it by force; with less to offer, and another address. */
+static bool redo(struct back *b, struct queue *q)
+{
+	must("remove", store_rm(b->store, NULL, b->back.s));
+	must("remove", store_rm(b->store, NULL, b->front.s));
+	let_go(b);
+	usleep(300000);
+	make_both(b);
+	put(b, &b->front, "mac", "02:00:00:00:00:77");
+	put(b, &b->back, "feature-sg", "0");
+	put(b, &b->back, "feature-gso-tcpv4", "0");
+	put(b, &b->back, "multi-queue-max-queues", "1");
+	return true;
+}
+
+/* No connection lasts, and nothing comes through any. */
+static bool vain_lives(struct back *b, struct queue *q)
+{
+	b->sinned = false;
+	b->halted = true;
+	set_state(b, XenbusStateClosed);
+	return true;
+}
+
+/* All states and none, in no order, as fast as xenstore takes them; then it is left closed. */
+static bool flap(struct back *b, struct queue *q)
+{
+	static const char *const games[] = { "0", "1", "2",  "3", "4", "5",  "6",
+					     "7", "8", "99", "",  "x", "-1", "4294967298" };
+	uint64_t end = now_ns() + 3000000000u;
+
+	let_go(b);
+	for (int i = 0; now_ns() < end; i++) {
+		b->rnd = b->rnd * 1664525 + 1013904223;
+		put(b, &b->back, "state", games[(b->rnd >> 16) % ARRAY_SIZE(games)]);
+	}
+	printf("flapped\n");
+	fflush(stdout);
+	set_state(b, XenbusStateClosed);
+	return true;
+}
+
 static bool states(struct back *b, struct queue *q)
 {
 	static const char *const games[] = { "2", "3", "7", "8", "1", "4", "4", "99", "", "x", "-1", "4" };
@@ -679,6 +751,11 @@ static const struct sin sins[] = {
 	{ "closed", AT_FRAME, closed, NULL },
 	{ "vanish", AT_FRAME, vanish, NULL },
 	{ "detach", AT_FRAME, detach, NULL },
+	{ "vanish-back", AT_FRAME, vanish_back, NULL },
+	{ "forget", AT_FRAME, forget, NULL },
+	{ "redo", AT_FRAME, redo, NULL },
+	{ "vain-lives", AT_FRAME, vain_lives, NULL },
+	{ "flap", AT_FRAME, flap, NULL },
 	{ "states", AT_FRAME, states, NULL },
 	{ "carrier", AT_FRAME, carrier, NULL },
 	{ "no-copy", AT_INITWAIT, NULL, no_copy },

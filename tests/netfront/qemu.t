@@ -39,5 +39,6 @@ pid=$!
 disown $pid
 within 10 equal '$(both)' '4 4'
 kill -KILL $pid
+within 10 not kill -0 $pid # what it had open is closed
 taken 'after SIGKILL of a front end the next one connects and works' --frames 2000
 bare_end

@@ -91,7 +91,7 @@ pings 'before the back end goes'
 ns ping -q -c 15 -i 0.01 192.0.2.2 >/dev/null 2>&1
 check 'the back end has gone: no carrier' within 10 eval '[[ $(link) == *NO-CARRIER* ]]'
 stop_all
-check 'the front end'\''s directory is removed: that is the end of it' within 10 not up_alive
+check 'the front end'\''s directory is removed, and not made anew: that is the end of it' within 25 not up_alive
 like 'and it says so' "$(tail -n 1 "$W/up.log")" 'detached by the host'
 
 back_start closing 30
@@ -105,6 +105,51 @@ pings 'after that'
 is 'through the same TAP' "$(ifindex)" "$index"
 check 'which has a carrier again' eval '[[ $(link) == *LOWER_UP* ]]'
 up_stop
+stop_all
+
+# Whatever it goes through: the TAP stays, and is connected again.
+for sin in closed forget vanish-back redo; do
+	back_start $sin 30
+	up_start
+	pings "$sin: before"
+	index=$(ifindex)
+	ns ping -q -c 30 -i 0.01 192.0.2.2 >/dev/null 2>&1
+	check "$sin: it says that it is down, and up again" within 20 equal '$(grep -cE " is (down: waiting|up as )" '"$W/up.out)" 3
+	pings "$sin: after"
+	is "$sin: the TAP is the same" "$(ifindex)" "$index"
+	check "$sin: and has a carrier" eval '[[ $(link) == *LOWER_UP* ]]'
+	[ $sin != redo ] || like "$sin: a new address is the TAP's" "$(link)" 'link/ether 02:00:00:00:00:77 '
+	up_stop
+	stop_all
+done
+
+back_start flap 10
+up_start
+ns ping -q -c 15 -i 0.01 192.0.2.2 >/dev/null 2>&1
+within 20 grep -q flapped "$W/back.out" || fail 'states flap' "$(cat "$W/up.log")"
+check 'states that flap at full speed: connected again when they have settled' within 30 equal '$(tail -n 1 '"$W/up.out"' | grep -c " is up as ")' 1
+pings 'states that flap: after'
+check 'states that flap: it was looked at now and then only' [ "$(grep -c 'has gone\|wants the interface' "$W/up.log")" -lt 60 ]
+up_stop
+stop_all
+
+: >"$W/up.log"
+back_start vain-lives 0
+up_start --reconnect 2
+ns ping -q -c 3 -i 0.01 192.0.2.2 >/dev/null 2>&1
+ns ping -q -i 0.2 192.0.2.2 >/dev/null 2>&1 &
+pinger=$!
+disown $pinger
+check 'connections through which nothing comes do not make it wait for longer' within 25 not up_alive
+like 'and it says so' "$(tail -n 2 "$W/up.log" | head -n 1)" 'has not come back in 2 seconds'
+kill -KILL $pinger
+stop_all
+
+back_start vanish 10
+up_start --reconnect 2
+ns ping -q -c 15 -i 0.01 192.0.2.2 >/dev/null 2>&1
+check 'a back end that stays away: it ends after the time it was given' within 20 not up_alive
+like 'and says so' "$(tail -n 2 "$W/up.log" | head -n 1)" 'has not come back in 2 seconds'
 stop_all
 
 back_start carrier 10

@@ -19,7 +19,7 @@ step()
 hold()
 {
 	local dir=device/vbd/$2
-	rm -f "$W/hold"
+	rm -f "$W/hold" "$W/hold.out" # the one before said "ready" too
 	mkfifo "$W/hold"
 	hostxen run -d "$1" -- "$rings" "$dir" "${@:3}" <"$W/hold" >"$W/hold.out" 2>&1 &
 	hold_pid=$!

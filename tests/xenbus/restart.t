@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The daemon ends, in every way, and comes again: guests go on, and what went away meanwhile is cleaned up.
+# The daemon ends, in every way, and comes again: guests go on, with the same workers when it died, and what went away
+# meanwhile is cleaned up.
 . "${SYNTH_SRCDIR:-.}/tests/lib/world.sh" || exit 99
 . "$SYNTH_SRCDIR/tests/xenbus/lib.sh" || exit 99
 world_start
@@ -20,12 +21,15 @@ check 'I/O runs' within 10 more_requests sinner/xvda 50
 old=$(show sinner/xvda .worker)
 events=$(wc -l <"$W/watched")
 
+socket() { ls "$SYNTH_RUNDIR"/workers/blkd-1.* 2>/dev/null | wc -l; }
 kill -KILL "$blkd_pid"
-check 'killed: the workers drain and exit by themselves' within 15 not kill -0 "$old"
+check 'killed: the worker notices' within 10 grep -q "worker\[$old\].*serving on" "$W/blkd.log"
+check 'killed: it lives' kill -0 "$old"
 is 'killed: still Connected in xenstore' "$(back 1 $V state)" 4
 blkd_start
 check 'a new daemon: serves it again' within 15 equal '$(show sinner/xvda .phase)' connected
 check 'a new daemon: I/O goes on' within 10 more_requests sinner/xvda 50
+is 'a new daemon: the same worker' "$(show sinner/xvda .worker)" "$old"
 is 'a new daemon: the same attachment' "$(show sinner/xvda .uuid)" "$uuid"
 is 'a new daemon: the same image' "$(show sinner/xvda .target)" "file:$img"
 is 'a new daemon: the state node was not touched' "$(wc -l <"$W/watched")" "$events"
@@ -34,12 +38,35 @@ check 'a new daemon: the image is locked' not attach honest "$img" xvdc
 
 ctl daemon stop >/dev/null
 check 'stopped: exits' blkd_wait_gone 15
+check 'stopped: the worker, which was not its child, is gone' within 5 not kill -0 "$old"
+is 'stopped: no socket is left' "$(socket)" 0
 blkd_start
 check 'stopped and started: I/O goes on' within 15 more_requests sinner/xvda 50
 kill -TERM "$blkd_pid"
 check 'SIGTERM: exits' blkd_wait_gone 15
 blkd_start
 check 'SIGTERM and started: I/O goes on' within 15 more_requests sinner/xvda 50
+
+# a worker that was found dies, and one dies while nobody is there
+old=$(show sinner/xvda .worker)
+kill -KILL "$blkd_pid"
+blkd_start
+check 'found: I/O goes on' within 15 more_requests sinner/xvda 50
+kill -KILL "$old"
+check 'a found one dies: another serves' within 15 eval 'n=$(show sinner/xvda .worker); [ "$n" != null ] && [ "$n" != '"$old"' ]'
+check 'a found one dies: I/O goes on' within 15 more_requests sinner/xvda 50
+old=$(show sinner/xvda .worker)
+kill -KILL "$blkd_pid"
+kill -KILL "$old"
+blkd_start
+check 'one dies with the daemon: I/O goes on' within 15 more_requests sinner/xvda 50
+is 'one dies with the daemon: its socket is removed' "$(socket)" 1
+kill -KILL "$blkd_pid"
+old=$(pgrep -f -- "synth-blkd-worker --domid 1 " | while read -r p; do world_pids | grep -x "$p"; done)
+kill -TERM "$old"
+check 'SIGTERM to a worker nobody has: it drains and exits' within 15 not kill -0 "$old"
+blkd_start
+check 'SIGTERM to a worker nobody has: the next daemon goes on' within 15 more_requests sinner/xvda 50
 
 out=$(dom0 synth-blkd 2>&1)
 is 'a second daemon does not start' $? 1

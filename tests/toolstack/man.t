@@ -1,0 +1,37 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The manual pages and --help say the same: each option of one is in the other.
+: "${SYNTH_SRCDIR:=$(cd "$(dirname "$0")/../.." && pwd)}" "${SYNTH_BUILDDIR:=$SYNTH_SRCDIR}"
+PATH=$SYNTH_BUILDDIR/hostxen:$SYNTH_BUILDDIR/backend:$SYNTH_BUILDDIR/frontend:$SYNTH_BUILDDIR/toolstack:$PATH
+. "$SYNTH_SRCDIR/tests/lib/problems.sh"
+long() { grep -oE -- '(^|[^-a-z0-9])--[a-z][-a-z0-9]*' | sed 's/.*--/--/' | sort -u; }
+
+# What a program says of itself: for synthctl also of each command, as bash completion lists them
+said()
+{
+	"$1" --help 2>&1
+	[ "$1" = synthctl ] || return
+	sed -nE 's/^  ([a-z]+( (disk|nic))?(-[a-z]+)?) .*/\1/p' <(synthctl --help) | while read -r command; do
+		# shellcheck disable=SC2086
+		synthctl help ${command%% *} 2>&1
+		synthctl $command --help 2>&1
+	done
+}
+
+# Options that stand in a page and are another program's are not in an =item of it.
+holds() # PROGRAM POD
+{
+	local pod=$SYNTH_SRCDIR/$2 help
+	help=$(said "$1" | long)
+	ok "$1: it has a page, and says something" "$([ -s "$pod" ] || echo "no $pod"; [ -n "$help" ] || echo 'no --help')"
+	ok "$1: each option of --help is in $2" "$(comm -23 <(printf '%s\n' "$help") <(grep -oE -- 'B<--[a-z][-a-z0-9]*' "$pod" | sed 's/B<//' | sort -u))"
+	ok "$1: each option that $2 describes is in --help" "$(comm -23 <(grep '^=item' "$pod" | long) <(printf '%s\n' "$help"))"
+}
+holds synth-blkd backend/control/synth-blkd.8.pod
+holds synth-netd backend/net/synth-netd.8.pod
+holds synthctl toolstack/synthctl.1.pod
+holds synth-blkfront frontend/block/synth-blkfront.1.pod
+holds synth-netfront frontend/net/synth-netfront.1.pod
+holds hostxen hostxen/hostxen.1.pod
+echo "1..$n"
+exit $failed

@@ -1,0 +1,4 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+upgrade_tests = tests/upgrade/disk.t tests/upgrade/nic.t
+TESTS += $(upgrade_tests)
+EXTRA_DIST += $(upgrade_tests)
