@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Man pages are POD beside the program they describe: FOLDER/NAME.SECTION.pod, named in `pods` by the folder's fragment.
 # They are made in docs/man/ of the build tree.
-EXTRA_DIST += $(pods) tools/setup.sh docs/control-protocol.md docs/xenstore-layout.md docs/xenbus.md docs/metrics.md docs/path-of-a-request.md docs/path-of-a-frame.md docs/new-device-class.md docs/save-restore.md
+EXTRA_DIST += $(pods) tools/setup.sh docs/control-protocol.md docs/xenstore-layout.md docs/xenbus.md docs/metrics.md docs/neighbours.md docs/supervision.md docs/path-of-a-request.md docs/path-of-a-frame.md docs/new-device-class.md docs/save-restore.md docs/advisories.md docs/reliability.md
 
 if HAVE_POD2MAN
 docs/man/.stamp: $(pods)
