@@ -46,7 +46,7 @@ else
 	skip '... whose other disks wait for its end' 'it could be killed'
 fi
 kill -CONT "$server"
-check 'when the storage answers again, the other disk of the guest goes on' within 30 more_requests sinner/xvdb 10
+check 'when the storage answers again, the other disk of the guest goes on' goes_on 30 sinner/xvdb 10
 kill -TERM $own
 wait $own
 is '... with every byte right' "$(jq -r '.errors, .mismatch' "$W/own.out" 2>/dev/null | tr '\n' ' ')" '0 false '

@@ -17,7 +17,7 @@ background dom0 xenstore-watch "$(back_dir 1 $V)/state" >"$W/watched" 2>&1
 hostxen run -d 1 -- synth-blkfront io xvda --rw randread=1,randwrite=1 --bs 4k --depth 4 --rate 300 --verify --runtime 600 --json >"$W/io.out" 2>"$W/io.log" &
 io=$!
 children+=($io)
-check 'I/O runs' within 10 more_requests sinner/xvda 50
+check 'I/O runs' goes_on 10 sinner/xvda 50
 old=$(show sinner/xvda .worker)
 events=$(wc -l <"$W/watched")
 
@@ -28,7 +28,7 @@ check 'killed: it lives' kill -0 "$old"
 is 'killed: still Connected in xenstore' "$(back 1 $V state)" 4
 blkd_start
 check 'a new daemon: serves it again' within 15 equal '$(show sinner/xvda .phase)' connected
-check 'a new daemon: I/O goes on' within 10 more_requests sinner/xvda 50
+check 'a new daemon: I/O goes on' goes_on 10 sinner/xvda 50
 is 'a new daemon: the same worker' "$(show sinner/xvda .worker)" "$old"
 is 'a new daemon: the same attachment' "$(show sinner/xvda .uuid)" "$uuid"
 is 'a new daemon: the same image' "$(show sinner/xvda .target)" "file:$img"
@@ -41,32 +41,32 @@ check 'stopped: exits' blkd_wait_gone 15
 check 'stopped: the worker, which was not its child, is gone' within 5 not kill -0 "$old"
 is 'stopped: no socket is left' "$(socket)" 0
 blkd_start
-check 'stopped and started: I/O goes on' within 15 more_requests sinner/xvda 50
+check 'stopped and started: I/O goes on' goes_on 15 sinner/xvda 50
 kill -TERM "$blkd_pid"
 check 'SIGTERM: exits' blkd_wait_gone 15
 blkd_start
-check 'SIGTERM and started: I/O goes on' within 15 more_requests sinner/xvda 50
+check 'SIGTERM and started: I/O goes on' goes_on 15 sinner/xvda 50
 
 # a worker that was found dies, and one dies while nobody is there
 old=$(show sinner/xvda .worker)
 kill -KILL "$blkd_pid"
 blkd_start
-check 'found: I/O goes on' within 15 more_requests sinner/xvda 50
+check 'found: I/O goes on' goes_on 15 sinner/xvda 50
 kill -KILL "$old"
 check 'a found one dies: another serves' within 15 eval 'n=$(show sinner/xvda .worker); [ "$n" != null ] && [ "$n" != '"$old"' ]'
-check 'a found one dies: I/O goes on' within 15 more_requests sinner/xvda 50
+check 'a found one dies: I/O goes on' goes_on 15 sinner/xvda 50
 old=$(show sinner/xvda .worker)
 kill -KILL "$blkd_pid"
 kill -KILL "$old"
 blkd_start
-check 'one dies with the daemon: I/O goes on' within 15 more_requests sinner/xvda 50
+check 'one dies with the daemon: I/O goes on' goes_on 15 sinner/xvda 50
 is 'one dies with the daemon: its socket is removed' "$(socket)" 1
 kill -KILL "$blkd_pid"
 old=$(pgrep -f -- "synth-blkd-worker --domid 1 " | while read -r p; do world_pids | grep -x "$p"; done)
 kill -TERM "$old"
 check 'SIGTERM to a worker nobody has: it drains and exits' within 15 not kill -0 "$old"
 blkd_start
-check 'SIGTERM to a worker nobody has: the next daemon goes on' within 15 more_requests sinner/xvda 50
+check 'SIGTERM to a worker nobody has: the next daemon goes on' goes_on 15 sinner/xvda 50
 
 out=$(dom0 synth-blkd 2>&1)
 is 'a second daemon does not start' $? 1
@@ -80,7 +80,7 @@ blkd_start --linger 1
 check 'domain gone meanwhile: its nodes are removed' within 5 gone "$(back_dir 2 $V)"
 check 'domain gone meanwhile: it is not listed' not ctl show 2/xvda
 check 'detached meanwhile: goes to Closed, and away' within 10 gone "$(back_dir 1 51728)"
-check 'the connected one is served again' within 15 more_requests sinner/xvda 50
+check 'the connected one is served again' goes_on 15 sinner/xvda 50
 kill -TERM $io
 within 20 not kill -0 $io
 is 'every byte was right' "$(jq -r .errors "$W/io.out" 2>/dev/null)" 0
