@@ -5,8 +5,8 @@
 # Sourced by lab/run.  There are two layers:
 #   base     Xen, a kernel, and one big initramfs for dom0 with the guests' initramfs inside.  Made once for a set
 #            of package versions and kept in the cache.
-#   overlay  the project as `make install` leaves it, the libraries it needs, the lab's own scripts and the plan of
-#            this run.  A few MB, made for every run; the kernel unpacks it on top of the base.
+#   overlay  the project as `make install` leaves it, the libraries it needs, the lab's own scripts and the
+#            settings of this run.  A few MB, made for every run; the kernel unpacks it on top of the base.
 
 # Everything a dom0 and a guest run.  A library that is missing here is taken from the machine itself, where the
 # project was built and therefore has its libraries.
@@ -326,9 +326,9 @@ lab_peers() {
 	rm -rf "$tmp"
 }
 
-# lab_overlay LAB TREE PLAN FILE CASES: the archive of this run, with the scripts in the folder CASES.
+# lab_overlay LAB TREE SETTINGS FILE CASES: the archive of this run, with the scripts in the folder CASES.
 lab_overlay() {
-	local lab=$1 tree=$2 plan=$3 file=$4 cases=$5 tmp
+	local lab=$1 tree=$2 settings=$3 file=$4 cases=$5 tmp
 	tmp=$(mktemp -d)
 	# shellcheck disable=SC2086
 	(set -f; lab_layer "$tmp/guest" "$tree" "$lab_base/guest-libs" $lab_guest_parts)
@@ -343,7 +343,7 @@ lab_overlay() {
 	cp "$lab/dom0/lab.sh" "$tmp/guest.cpio" "$tmp/dom0/lab/"
 	mv "$tmp/dom0/lab/guest.cpio" "$tmp/dom0/lab/guest-overlay.cpio"
 	cp -r "$cases" "$tmp/dom0/lab/cases"
-	cp "$plan" "$tmp/dom0/lab/plan"
+	cp "$settings" "$tmp/dom0/lab/settings"
 	printf '%s\n' "${LAB_ENV:-}" >"$tmp/dom0/lab/env"
 	lab_cpio "$tmp/dom0" "$file"
 	rm -rf "$tmp"

@@ -1,6 +1,6 @@
 #!/bin/busybox sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# lab.sh - what a case may call, and the runner of the plan; runs in dom0 (busybox sh).
+# lab.sh - what a case may call, and the runner of cases; runs in dom0 (busybox sh).
 #
 #   guest commands   g CMD..., g_push FILE
 #   guests           guest_create NAME [XL-LINE...], guest_wait NAME, guest_destroy NAME, in_guest NAME
@@ -43,6 +43,8 @@ eventually() {
 	done
 }
 refuses() { ! "$@"; }
+# amount FULL SHORT: how many: the first, or in the short set the second.
+amount() { if [ "${SHORT:-0}" = 1 ]; then echo "$2"; else echo "$1"; fi; }
 # say TEXT: to whoever watches, at once.
 say() { { [ -e /proc/self/fd/9 ] && printf '%s\n' "$*" | sed 's/^/#@ say /' >&9; } 2>/dev/null || :; }
 
@@ -520,11 +522,11 @@ run_case() {
 	_s=$(($(cut -d. -f1 /proc/uptime) - _from))
 }
 
-run_plan() {
+# One case after another, as lab/run tells them: "CASE TYPE DEADLINE SHARED" on stdin, which is the second serial port, for each "next".
+run_cases() {
 	_last=
-	read -r _mode SLOW _first
-	export SLOW
-	_n=$((${_first:-1} - 1))
+	read -r _mode SLOW SHORT </lab/settings
+	export SLOW SHORT
 	if [ "$_mode" = probe ]; then
 		TYPE=pvh G=lab-pvh
 		guest_boot $G && [ "$(g echo alive)" = alive ] && echo "ok 1 - probe"
@@ -535,8 +537,7 @@ run_plan() {
 	for _d in $daemons; do
 		daemon_runs $_d || daemon_start $_d || echo "# synth-$_d does not start: $(tail -n 3 /var/log/synth-$_d.log)"
 	done
-	while read -r _case TYPE _time _shared; do
-		_n=$((_n + 1))
+	while echo "#@ next" && read -r _case TYPE _time _shared && [ "$_case" != end ]; do
 		G=lab-$TYPE
 		export TYPE G
 		[ "$_last" = "$TYPE" ] || [ -z "$_last" ] || guest_destroy "lab-$_last"
@@ -559,25 +560,27 @@ run_plan() {
 		done
 		heart_stop
 		case $_st in
-		0) echo "ok $_n - $_case ($TYPE), $_s s" ;;
-		77) echo "ok $_n - $_case ($TYPE) # SKIP $(cat $LAB/why 2>/dev/null)" ;;
+		0) echo "ok - $_case ($TYPE), $_s s" ;;
+		77) echo "ok - $_case ($TYPE) # SKIP $(cat $LAB/why 2>/dev/null)" ;;
 		*)
-			echo "not ok $_n - $_case ($TYPE)"
-			diagnose $_st
+			echo "not ok - $_case ($TYPE)"
+			diagnose $_st </dev/null
+			;;
+		esac
+		[ ! -e $LAB/notes ] || cat $LAB/notes
+		case $_st in 0 | 77) ;; *)
 			heart_start
 			sweep >/dev/null 2>&1 </dev/null
 			heart_stop
 			;;
 		esac
 		no_images
-		[ ! -e $LAB/notes ] || cat $LAB/notes
 	done
-	echo "#@ end"
 }
 
 [ ! -e /lab/env ] || . /lab/env
 case ${1:-} in
---plan) run_plan <"$2" ;;
+--run) run_cases ;;
 --sweep) sweep >/dev/null 2>&1 </dev/null ;;
 --case) . "/lab/cases/$2.sh" ;;
 esac
