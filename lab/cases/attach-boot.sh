@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # what: a disk attached before the guest starts is there at boot, and its bytes are the image's
-# set: short
+# set: short pvh
 # guest: own
 # time: 90
 G=early-$TYPE

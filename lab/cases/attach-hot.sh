@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # what: a disk attached to a running guest appears, its bytes are the image's, and it goes again; the kernel's own back ends keep away
-# set: short
+# set: short pv
 # time: 60
 img=$(image hot.img 8M)
 random "$img" 8

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # what: the conformance suite which keeps hostxen honest passes on real Xen, dom0 and a guest as its two sides
+# set: short pv
 # guest: own
 # time: 200
 G=conform-$TYPE

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # what: `xl destroy` in the middle of I/O: nothing is left of guest or disk, no sector is torn
-# set: short
+# set: short pv
 # guest: own
 # time: 120
 G=doomed-$TYPE

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # what: a disk taken away in the middle of I/O, asked for or by force: the guest's I/O ends, nothing hangs, no sector is torn, guest and name live on
-# set: short
+# set: short pvh
 # time: 120
 img=$(image busy.img 8M)
 for how in '' --force; do

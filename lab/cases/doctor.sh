@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # what: synthctl doctor: nothing is wrong with our disks; a kernel's claim, libxl's lost record, a dead daemon and stale nodes are each found, and what it advises heals them
-# set: short
+# set: short pv
 # time: 120
 img=$(image doctor.img 4M)
 other=$(image other.img 4M)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # what: partition, mkfs, mount, copy, fsync, unmount, fsck in the guest; dom0 finds the same files, clean, in the image
-# set: short
+# set: short pvh
 # time: 120
 img=$(image fs.img 48M)
 attach "file:$img" xvdb

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # what: a nic attached to a running guest: ping both ways and in fragments, IPv4 and IPv6, with a static address; it goes again; the kernel's own back ends keep away
-# set: short
+# set: short pvh
 # time: 100
 attach_nic eth0 --mac 00:16:3e:0a:0b:0c
 claimed=$(ls /sys/bus/xen-backend/devices | grep -v '^console' || :)

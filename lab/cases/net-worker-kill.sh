@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# what: kill -9 of the nic's worker, a dozen times, under iperf3 both ways, ping and a checksummed transfer: packets may be lost, the nic is not; no state moves, nothing leaks
+# what: kill -9 of the nic's worker, time and again, under iperf3 both ways, ping and a checksummed transfer: packets may be lost, the nic is not; no state moves, nothing leaks
+# set: short pvh
 # time: 300
-kills=${KILLS:-12}
+kills=${KILLS:-$(amount 12 4)}
 id=$(domid)
 mappings=$(mapped "$id")
 attach_nic eth0 --queues 2

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # what: a read-only disk reads, refuses every write, and its image does not change
-# set: short
+# set: short pvh
 # time: 60
 img=$(image ro.img 4M)
 random "$img" 4

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # what: the guest sees a disk grow while it uses it, and can write the new end
-# set: short
+# set: short pvh
 # time: 60
 img=$(image grow.img 8M)
 attach "file:$img" xvdb

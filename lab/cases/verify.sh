@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # what: random reads, writes, discards and flushes, depth 1 to 64, 512 bytes to 1 MiB: every byte as written, in the guest and in the image
-# set: short
+# set: short pv
 # time: 150
 img=$(image verify.img 16M)
 attach "file:$img" xvdb

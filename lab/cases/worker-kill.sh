@@ -3,7 +3,7 @@
 # set: short
 # time: 200
 # A dozen and more: LAB_ENV=KILLS=12 lab/run worker-kill
-kills=${KILLS:-4}
+kills=${KILLS:-$(amount 4 3)}
 load_disks
 before=$(holds blkd xvdb)
 watch_states

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # what: `xl block-list` shows our disk and `xl block-detach` takes it away
-# set: short
+# set: short pv
 # time: 60
 img=$(image xl.img 4M)
 attach "file:$img" xvdb
