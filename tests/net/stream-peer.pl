@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # stream-peer.pl SOCKET [echo|lie|mute|pieces|sink]: listens, and speaks frames with a length in front, as passt does.
-#	echo    each frame comes back    pieces  the same, a few bytes at a time
+#	echo    each frame comes back    pieces  the same, a few bytes at a time, then more
 #	sink    takes 16 frames, then rests 4 ms
 #	mute    reads nothing            lie     answers the first frame with a length that no frame has
 use strict;
@@ -31,8 +31,9 @@ while (1) {
 	if ($mode eq 'sink') { select undef, undef, undef, 0.004 if ++$frames % 16 == 0; next; }
 	if ($mode eq 'lie') { syswrite $s, pack 'N', 0x7fffffff; next; }
 	my $back = pack('N', length $frame) . $frame;
-	my $step = $mode eq 'pieces' ? 7 : length $back;
+	my $step = 0;
 	for (my $at = 0; $at < length $back; $at += $step) {
+		$step = $mode ne 'pieces' ? length $back : $at < 700 ? 7 : 1021;
 		syswrite $s, substr $back, $at, $step;
 		select undef, undef, undef, 0.0005 if $mode eq 'pieces';
 	}
