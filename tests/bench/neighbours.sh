@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # neighbours.sh - the suite `./bench neighbours`, sourced by bench.
 #: seven guests' disks while the eighth is hostile, against the same seven while it is honest
-#: cases: storm jumps bad-flood watch-flood grants never-consume stuck all full
+#: cases: storm jumps bad-flood watch-flood store-flood grants never-consume stuck all full
 
 # Seven guests do verified-size I/O at a fixed rate each, so that a processor is mostly idle: what they get less of, or later, was taken
 # from them by the eighth and not by each other.  In the same round the eighth does what they do (the peer).  `full` is the other
@@ -48,6 +48,7 @@ be() # MODE [DEV]: the eighth guest
 	case $1 in
 	honest) sinner synth-blkfront io xvda "${load[@]}" --runtime 600 "${fast[@]}" ;;
 	watch-flood) badfront -n 4000000000 "$dev" flood ;;
+	store-flood) badfront -N unwatched -n 4000000000 "$dev" flood ;; # of its own too, but nobody looks at this node
 	# more than it may have mapped, again and again, in few requests
 	grants) sinner synth-blkfront io "$dev" --rw randrw --bs 256k --depth 32 --queues 2 --rate 50 --runtime 600 ;;
 	stuck) stuck ;;
@@ -96,12 +97,13 @@ seven()
 		p99_cost: (map(.lat_ns.p99) | add / length / 1000), worst_p99_cost: (map(.lat_ns.p99) | max / 1000), p50_cost: (map(.lat_ns.p50) | add / length / 1000),
 		daemon: ($daemon / $s / 10000), eighth: ($eighth / $s / 10000), sinner: ($sinner / $s / 10000)} end' "$W"/g[1-7].json >>"$samples" || die "$case: what synth-blkfront says is not understood"
 }
-both() # CASE ROUND MODE
+both() # CASE ROUND MODE [PEER-MODE]
 {
+	local peer=${4:-honest}
 	wanted "$1" || return 0
 	progress "round $(($2 + 1)) of $rounds: $1"
-	if [ $(($2 % 2)) = 0 ]; then seven "$1" "$2" synth "$3"; seven "$1" "$2" honest honest
-	else seven "$1" "$2" honest honest; seven "$1" "$2" synth "$3"; fi
+	if [ $(($2 % 2)) = 0 ]; then seven "$1" "$2" synth "$3"; seven "$1" "$2" "$peer" "$peer"
+	else seven "$1" "$2" "$peer" "$peer"; seven "$1" "$2" synth "$3"; fi
 }
 
 suite_end() { sinners_end; }
@@ -114,6 +116,7 @@ suite_run()
 	for ((r = 0; r < rounds; r++)); do
 		fast=(--rate "$rate")
 		for mode in "${modes[@]}"; do both "$mode" $r "$mode"; done
+		both store-flood $r watch-flood store-flood # what of a flood is ours, and what xenstored's
 		fast=()
 		both full $r all
 	done
@@ -127,5 +130,7 @@ suite_rows='
 		alone($c; "the daemon, % of a CPU"; "daemon"; ""),
 		alone($c; "the worker of the eighth, % of a CPU"; "eighth"; ""),
 		alone($c; "the eighth itself, % of a CPU"; "sinner"; "")),
+	row("store-flood"; "beside a flood of watched nodes, to one of nodes that nobody watches: p99 of the seven, mean, us"; "p99_cost"; "store-flood"; ""),
+	row("store-flood"; "p50 of the seven, mean, us"; "p50_cost"; "store-flood"; ""),
 	row("full"; "no rate: I/Os of the seven a second"; "iops"; "honest"; ""),
 	row("full"; "no rate: p99 of the seven, mean, us"; "p99_cost"; "honest"; "")'
