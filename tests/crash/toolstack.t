@@ -100,7 +100,7 @@ detach_killed()
 	gone "detach, $1"
 }
 each_step detach_killed
-verdict 'synthctl detach is killed' "$steps" 10
+verdict 'synthctl detach is killed' "$steps" 6
 
 mib=4
 resize_killed()

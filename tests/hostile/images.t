@@ -72,7 +72,7 @@ for place in "$W" "$disk_dir"; do
 	engine=$(attach sinner "$img" xvda >/dev/null; show sinner/xvda .engine)
 	worker=$(show sinner/xvda .worker)
 	like "a file cut to a quarter under I/O ($engine): each request is answered, past its end with an error" \
-		"$( (sleep 0.4; truncate -s 2M "$img") & bad 1 -t 1500 51712 full | tr '\n' ' ')" '^bad [1-9][0-9]* left 0 served many'
+		"$( (sleep 0.4; truncate -s 2M "$img") & bad 1 -t $((1500 * slow)) 51712 full | tr '\n' ' ')" '^bad [1-9][0-9]* left 0 served many'
 	check "a file cut under I/O ($engine): what is left is read" bad 1 51712 request same-gref-twice
 	is "a file cut under I/O ($engine): the worker lives on" "$(show sinner/xvda .worker)" "$worker"
 	truncate -s 16M "$img"

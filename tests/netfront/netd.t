@@ -64,20 +64,25 @@ wait $peer 2>/dev/null
 is 'the reflector ends in peace, and nothing was wrong' "$(jq -r .faults_total "$W/peer.out")" 0
 
 # Not as many queues at both ends: all of them are read
+# A sink that does not run for a while loses frames, and with the last of a flow the knowledge of its end: on a busy machine it is tried
+# again, at half the rate.  In no try is one wrong.
+sink() # QUEUES FILTER WANTED
+{
+	local rate told
+	for rate in 20000 10000 5000 2500; do
+		peer_start sink --verify --queues "$1"
+		front io eth0 --mode send --verify --json --queues 4 --size 60-9000 --frames 20000 --rate $rate
+		within 20 not kill -0 $peer || kill -TERM $peer
+		wait $peer
+		told="$rc $? $(jq -r "\"\\(.corrupt) \\(.twice) \\(.flows) \\(.flows_ended) \\($2)\"" "$W/peer.out")"
+		[[ $told == '0 0 0 0 '* && $told != "$3" ]] || break
+	done
+	echo "$told"
+}
 for queues in 1 3; do
-	peer_start sink --verify --queues $queues
-	front io eth0 --mode send --verify --json --queues 4 --size 60-9000 --frames 20000 --rate 20000
-	wait $peer
-	is "four queues to $queues: all flows arrive" \
-		"$rc $(jq -r '"\(.flows) \(.flows_ended) \(.corrupt) \(.twice) \(.unique > 15000)"' "$W/peer.out")" '0 4 4 0 0 true'
+	is "four queues to $queues: all flows arrive" "$(sink $queues '.unique > 15000' '0 0 0 0 4 4 true')" '0 0 0 0 4 4 true'
 done
-
-peer_start sink --verify --queues 4
-front io eth0 --mode send --verify --json --queues 4 --size 60-9000 --frames 20000 --rate 20000
-within 60 not kill -0 $peer || kill -TERM $peer # the last frame of a flow may be among the lost
-wait $peer
-is 'a sink knows what was sent, and takes what came' \
-	"$rc $? $(jq -r '"\(.flows) \(.flows_ended) \(.corrupt) \(.twice) \(.unique + .lost)"' "$W/peer.out")" '0 0 4 4 0 0 20000'
+is 'a sink knows what was sent, and takes what came' "$(sink 4 '.unique + .lost' '0 0 0 0 4 4 20000')" '0 0 0 0 4 4 20000'
 note() { echo "# $*"; }
 note "of 20000 frames at 20000 a second $(jq -r .lost "$W/peer.out") were lost"
 children=()
@@ -149,7 +154,7 @@ else
 	tcp 'TCP without any offload, from the host' -c 10.9.0.1 -n 20M -R
 	ctl detach sinner/eth0 >"$W/detach.out" 2>&1
 	is 'detach: the front end lets go' "$?" 0
-	check 'detach: that is its end' within 15 not kill -0 $up
+	check 'detach: that is its end' within 30 not kill -0 $up # after 10 s, in which it might be made anew
 	like 'and it says so' "$(tail -n 1 "$W/front.log")" 'detached by the host'
 fi
 world_end
