@@ -23,7 +23,8 @@ frontend_libsynth_blkfront_pure_la_SOURCES = \
 	frontend/block/vdev.h frontend/block/vdev.c
 
 frontend_libsynth_blkfront_la_SOURCES = \
-	frontend/block/blkfront.h frontend/block/blkfront.c
+	frontend/block/blkfront.h frontend/block/blkfront-impl.h \
+	frontend/block/blkfront.c frontend/block/blkfront-queue.c frontend/block/blkfront-io.c
 frontend_libsynth_blkfront_la_CPPFLAGS = $(frontend_cppflags)
 frontend_libsynth_blkfront_la_LIBADD = frontend/libsynth-blkfront-pure.la frontend/libsynth-front.la
 
