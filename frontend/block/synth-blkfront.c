@@ -45,6 +45,8 @@ int target_open(struct target *t, const struct blkfront_config *c)
 		why = t->dev.back[0] ? xenbus_state_name(front_read_state(t->store, t->dev.back)) : "gone";
 		return complain(EXIT_TIMEOUT, "is the back end's daemon running? `synthctl status` on the host",
 				"cannot open %s: no answer from the back end in time (it is %s)", t->name, why);
+	case -EINTR:
+		return complain(EXIT_FAILED, NULL, "interrupted: %s was not opened yet", t->name);
 	case -ENOSPC:
 	case -ENOMEM:
 		return complain(

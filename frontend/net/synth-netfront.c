@@ -40,6 +40,8 @@ int target_failed(const struct target *t, int err)
 		why = t->dev.back[0] ? xenbus_state_name(front_read_state(t->store, t->dev.back)) : "gone";
 		return complain(EXIT_TIMEOUT, "is the back end running, and its hotplug script done?",
 				"cannot open %s: no answer from the back end in time (it is %s)", t->name, why);
+	case -EINTR:
+		return complain(EXIT_FAILED, NULL, "interrupted: %s was not opened yet", t->name);
 	case -ENOSPC:
 	case -ENOMEM:
 		return complain(EXIT_FAILED,

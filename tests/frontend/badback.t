@@ -44,6 +44,15 @@ sin 'Closing instead of Connected' refuse 1 'the back end refused'
 sin 'Closed instead of Connected' refuse-closed 1 'the back end refused'
 sin 'never Connected: told after the time-out' never 5 'no answer from the back end in time'
 
+back_start never
+hostxen run -d 1 -- synth-blkfront io xvda >"$W/out" 2>"$W/err" &
+pid=$!
+within 10 equal '$(dom0 xenstore-read /local/domain/1/device/svbd/51712/state)' 3
+kill -TERM $pid
+wait $pid
+rc=$?
+back_verdict 'never Connected: who is told to end before that says so' 1 'interrupted: xvda was not opened yet' "$W/err"
+
 # One thread finds the lie, the others must end too.
 sin 'all queues end when one is lied to' bad-id 1 'broke the protocol' --queues 4
 is 'a lie is told once' "$(grep -c 'the disk is not used any more' "$W/err")" 1

@@ -128,6 +128,15 @@ ends 'an mtu that is too large' huge-mtu 0 'the mtu makes no sense'
 ends 'Closing instead of Connected' refuse 1 'the back end refused'
 ends 'Closed instead of Connected' refuse-closed 1 'the back end refused'
 ends 'never Connected: told after the time-out' never 5 'no answer from the back end in time'
+back_start never
+hostxen run -d 1 -- synth-netfront io eth0 >"$W/out" 2>"$W/err" &
+pid=$!
+disown $pid
+within 10 equal '$(dom0 xenstore-read /local/domain/1/device/svif/0/state)' 4
+kill -TERM $pid
+within 10 not kill -0 $pid
+is 'never Connected: who is told to end before that says so' "$(grep -c 'interrupted: eth0 was not opened yet' "$W/err")" 1
+after_sin 'never Connected and told to end'
 
 back_start offers
 net io eth0 --mode echo --frames 3000 --verify --queues 4 --json
