@@ -24,6 +24,7 @@ calls_hold synth-netd-worker \
 	'clock_gettime the vDSO tells the time' \
 	'restart_syscall only a sleep with a time limit that was stopped in the middle makes it' \
 	'writev only a trace makes it' \
+	'brk only a heap that grows makes it' \
 	'rt_sigaction the C library, at the first thread' \
 	'fcntl event channels, on real Xen too'
 world_end
