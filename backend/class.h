@@ -22,7 +22,11 @@ struct device_class {
 	const char *name;    /* backend type in xenstore: "vbd" */
 	const char *program; /* "synth-blkd-worker" */
 
-	void (*prepare)(void); /* before the process is confined: load and make what cannot be had later; NULL ok */
+	/*
+	 * Before the process is confined: load and make what cannot be had later.  @parts: bits of the class's, of what only some
+	 * devices need; the control plane sees to it that no other device comes.  NULL ok.
+	 */
+	void (*prepare)(uint32_t parts);
 	/* The control plane says how much the guest may use of what is the class's; may change at any time.  NULL ok. */
 	void (*limits)(const struct wire_limits *l);
 	const struct sandbox_class *sandbox; /* the system calls it needs beyond the core's */

@@ -240,6 +240,13 @@ static void blk_nodes_live(const void *spec, struct nodes *n)
 
 /* ---------------------------------------------------------------- opening */
 
+static uint32_t blk_parts(const void *spec)
+{
+	const struct blk_spec *s = spec;
+
+	return s->uri.kind == BLK_STORE_NBD ? BLK_PART_NBD : 0;
+}
+
 static int blk_open_new(void *spec, const char *device, struct open_job *j)
 {
 	struct blk_spec *s = spec;
@@ -471,6 +478,7 @@ static const struct control_class block_control_class = {
 	.spec_free = blk_spec_free,
 	.nodes_birth = blk_nodes_birth,
 	.nodes_live = blk_nodes_live,
+	.parts = blk_parts,
 	.open_new = blk_open_new,
 	.open_run = blk_open_run,
 	.open_told = blk_open_told,

@@ -12,6 +12,9 @@ enum blk_abi { BLK_ABI_NATIVE, BLK_ABI_X86_32, BLK_ABI_X86_64, BLK_NR_ABIS };
 /* wire_connect.features */
 #define BLK_F_PERSISTENT 0x1u
 
+/* Parts of a worker. */
+#define BLK_PART_NBD 0x1u /* libnbd and what it needs */
+
 enum blk_store_kind { BLK_STORE_FILE, BLK_STORE_NBD, BLK_STORE_NULL };
 
 #define BLK_O_READONLY 0x01u

@@ -28,7 +28,7 @@ backend_libstore_la_CPPFLAGS += $(LIBURING_CFLAGS)
 backend_libstore_la_LIBADD += $(LIBURING_LIBS)
 endif
 
-# Loaded by workers that have an NBD disk; libnbd's memory stays out of the others.  What it needs of the worker
+# Loaded by workers whose guest has an NBD disk; libnbd, its memory and the time to load it stay out of the others.  What it needs of the worker
 # (mailbox, log, clock) it finds in the program, which exports its symbols.
 if HAVE_LIBNBD
 pkglib_LTLIBRARIES += backend/synth-store-nbd.la

@@ -13,10 +13,13 @@
 
 #define RINGS 32u /* kernel rings of one worker: its queues that have one at a time */
 
-/* The NBD store is a module, so that a build without libnbd, or a host without it, has workers too. */
+/*
+ * The NBD store is a module: a build without libnbd, or a host without it, has workers too, and a worker whose guest has no such
+ * disk starts without it.
+ */
 static int (*nbd_open)(const struct blk_open *, int, struct store **);
 
-static void *load_nbd(void)
+static void *open_module(void)
 {
 	const char *dir = getenv("SYNTH_LIBDIR");
 	char path[512];
@@ -43,20 +46,24 @@ static int drop_clean(struct dl_phdr_info *info, size_t bytes, void *arg)
 	return 0;
 }
 
-/*
- * A confined process loads nothing, and a guest may get an NBD disk at any time: the module is loaded by every worker.
- * libnbd and what it needs are 5 MiB, nearly all of it never used by a worker that has no such disk.
- */
-void store_prepare(void)
+/* libnbd and its twenty libraries are 5 MiB, nearly all of it never used, and most of the time that a worker takes to start. */
+static void load_nbd(void)
 {
-	const char *no = getenv("SYNTH_NO_URING");
-	void *so = load_nbd();
+	void *so = open_module();
 
 	if (so)
 		*(void **)&nbd_open = dlsym(so, "synth_store_nbd_open"); /* stays loaded for the life of the process */
 	else
 		log_debug("no NBD store: %s", dlerror());
 	dl_iterate_phdr(drop_clean, NULL);
+}
+
+void store_prepare(uint32_t parts)
+{
+	const char *no = getenv("SYNTH_NO_URING");
+
+	if (parts & BLK_PART_NBD)
+		load_nbd();
 #ifdef HAVE_LIBURING
 	if (!(no && *no && *no != '0'))
 		store_uring_prepare(RINGS);

@@ -102,8 +102,8 @@ struct store_queue {
 	int fd; /* readable: completions wait; -1: they never come by themselves */
 };
 
-/* What can only be had before the process is confined: libraries, kernel rings. */
-void store_prepare(void);
+/* What can only be had before the process is confined: libraries (of those that not all need, @parts: BLK_PART_*), kernel rings. */
+void store_prepare(uint32_t parts);
 /* @fds become the store's (closed also on failure). */
 int store_image_open(const struct blk_open *o, const int *fds, uint32_t nr_fds, struct store **ret) __must_check;
 int store_null_open(const struct blk_open *o, struct store **ret) __must_check;

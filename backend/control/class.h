@@ -121,6 +121,12 @@ struct control_class {
 				  void *body);
 	int (*change)(void *spec, struct json_object *args, struct nodes *n, struct fault *f);
 
+	/*
+	 * Parts of a worker that this device needs, a bit each, and others do without: a worker loads them at its start or never.
+	 * A device that its guest's worker cannot serve waits until that is replaced (upgrade.c).  NULL: there are none.
+	 */
+	uint32_t (*parts)(const void *spec);
+
 	/* Opening: on the loop, on a thread, on the loop again.  open_new() sets priv, and fds that are there already. */
 	int (*open_new)(void *spec, const char *device, struct open_job *j);
 	void (*open_run)(struct open_job *j);

@@ -2,7 +2,8 @@
 /*
  * connect.c - between one device and its worker: opening what it stands on, and connecting the front end's rings.
  *
- *   device_open:     job (image, on a thread) -> WIRE_OPEN -> class->info -> device_opened()
+ *   device_open:     job (image, on a thread) -> wait for a worker that has the parts it needs, or for the successor of one that
+ *                    is being replaced -> WIRE_OPEN -> class->info -> device_opened()
  *   device_connect:  device_open if needed -> front end's nodes, read in one transaction -> event channels bound here
  *                    -> WIRE_CONNECT -> CONNECTED or REFUSED
  *
@@ -16,6 +17,7 @@
 #include <unistd.h>
 #include "backend/control/control.h"
 #include "backend/control/record.h"
+#include "backend/control/upgrade.h"
 
 #define OPEN_MS        30000u
 #define CONNECT_MS     15000u
@@ -132,11 +134,7 @@ static int open_tell_worker(struct device *d, const struct open_job *j)
 	int err;
 
 	_Static_assert(sizeof(d->uuid) == WIRE_UUID_MAX, "a device's uuid fits its tag");
-	if (!d->worker) {
-		err = worker_get(d->c, d->domid, &d->worker);
-		if (err < 0)
-			return err;
-	}
+	d->c->class->open_told(d->spec, j);
 	d->handle = q.handle = ++d->c->next_handle;
 	d->opening = OPEN_WORKER;
 	err = worker_ask(d->worker, &q);
@@ -145,15 +143,75 @@ static int open_tell_worker(struct device *d, const struct open_job *j)
 	return err;
 }
 
+static void open_job_free(struct open_job *j)
+{
+	j->class->open_free(j);
+	free(j);
+}
+
+uint32_t device_parts(const struct device *d)
+{
+	return d->spec && d->c->class->parts ? d->c->class->parts(d->spec) : 0;
+}
+
+/* What it stands on is there.  True: @j is kept, for a worker that can be told. */
+static bool open_hand_on(struct device *d, struct open_job *j)
+{
+	int err = d->worker ? 0 : worker_get(d->c, d->domid, &d->worker);
+
+	if (err == 0 && !worker_can(d->worker, device_parts(d))) {
+		d->opening = OPEN_WAITS;
+		d->job = j;
+		upgrade_look(d->c);
+		return true;
+	}
+	if (err == 0)
+		err = open_tell_worker(d, j);
+	if (err < 0) {
+		fault_set(&j->fault, FAULT_FAILED, err, "cannot ask a worker: %s", strerror(-err));
+		open_fail(d, err, &j->fault);
+	}
+	return false;
+}
+
+static struct open_job *open_waited(struct device *d)
+{
+	struct open_job *j = d->job;
+
+	d->job = NULL;
+	d->opening = OPEN_NONE;
+	return j;
+}
+
+void device_open_go_on(struct device *d)
+{
+	struct open_job *j;
+
+	if (d->opening != OPEN_WAITS || !worker_can(d->worker, device_parts(d)))
+		return;
+	j = open_waited(d);
+	if (!open_hand_on(d, j))
+		open_job_free(j);
+}
+
+void device_open_give_up(struct device *d)
+{
+	struct fault f = { .code = FAULT_FAILED };
+
+	if (d->opening != OPEN_WAITS)
+		return;
+	open_job_free(open_waited(d));
+	fault_set(&f, FAULT_FAILED, -ECHILD,
+		  "its guest's worker was started without what it needs, and another could not be started");
+	fault_next(&f, "see the daemon's log");
+	open_fail(d, -ECHILD, &f);
+}
+
 static void open_job_done(struct job *job, bool cancelled)
 {
 	struct open_job *j = container_of(job, struct open_job, job);
-	const struct control_class *k;
-	struct device *d;
-	int err;
+	struct device *d = j->owner;
 
-	d = j->owner;
-	k = j->class;
 	if (!cancelled) {
 		d->job = NULL;
 		if (j->err == 0 && j->exclusive && other_user(d, j->id))
@@ -165,16 +223,11 @@ static void open_job_done(struct job *job, bool cancelled)
 		} else {
 			d->identity[0] = j->id[0];
 			d->identity[1] = j->id[1];
-			k->open_told(d->spec, j);
-			err = open_tell_worker(d, j);
-			if (err < 0) {
-				fault_set(&j->fault, FAULT_FAILED, err, "cannot ask a worker: %s", strerror(-err));
-				open_fail(d, err, &j->fault);
-			}
+			if (open_hand_on(d, j))
+				return;
 		}
 	}
-	k->open_free(j);
-	free(j);
+	open_job_free(j);
 }
 
 static void open_job_run(struct job *job)
@@ -241,12 +294,14 @@ void device_open(struct device *d, uint32_t patience_ms)
 
 void device_open_cancel(struct device *d)
 {
-	if (d->job)
+	if (d->job && d->opening == OPEN_WAITS)
+		open_job_free(d->job);
+	else if (d->job)
 		job_cancel(&d->job->job); /* it frees itself */
 	d->job = NULL;
 	loop_del_timer(d->retry);
 	d->retry = NULL;
-	if (d->opening == OPEN_JOB || d->opening == OPEN_RETRY)
+	if (d->opening == OPEN_JOB || d->opening == OPEN_RETRY || d->opening == OPEN_WAITS)
 		d->opening = OPEN_NONE;
 }
 
@@ -545,6 +600,10 @@ static void connect_rings(struct device *d)
 		.arg = d,
 	};
 
+	if (worker_leaving(d->worker)) { /* device_hand_over() goes on */
+		d->connect_after = true;
+		return;
+	}
 	if (!d->params)
 		d->params = malloc(sizeof(*d->params));
 	if (!d->params)
@@ -717,6 +776,8 @@ void device_disconnect(struct device *d)
 		free_ports(d);
 		d->draining = true;
 		d->drain_finish = how.finish;
+		if (worker_leaving(d->worker))
+			return; /* it lets go of all; device_hand_over() comes */
 		err = worker_ask(d->worker, &q);
 		if (err == 0)
 			return;
@@ -740,7 +801,9 @@ void device_disconnect_now(struct device *d)
 static void resume(struct device *d)
 {
 	d->resume = true;
-	d->adopted = true; /* the state node is not touched */
+	d->adopted = true;        /* the state node is not touched */
+	loop_del_timer(d->retry); /* of a try before */
+	d->retry = NULL;
 	d->retry_ms = RETRY_MIN_MS;
 	d->retry_until_ns = now_ns() + LOST_PATIENCE * 1000000ull;
 	device_connect(d);
@@ -751,6 +814,8 @@ void device_worker_lost(struct device *d, const char *how)
 	bool had_rings = d->has_rings || d->resume, drained = d->draining;
 	struct fault f = { .code = FAULT_FAILED };
 
+	if (d->opening == OPEN_WAITS)
+		return device_open_go_on(d); /* the next one will have what it needs */
 	if (d->opening != OPEN_DONE && d->opening != OPEN_WORKER)
 		return; /* it had no part in it */
 	d->opening = OPEN_NONE;
@@ -779,12 +844,28 @@ void device_hand_over(struct device *d, struct worker *to, uint64_t since)
 {
 	struct worker *from = d->worker;
 	uint32_t domid = worker_domid(to);
-	bool open = d->opening == OPEN_DONE;
+	bool open = d->opening == OPEN_DONE, again = false;
 
 	if (worker_get(d->c, domid, &d->worker) < 0)
 		return; /* it is found to be dead, and replaced in its time */
+	if (d->opening == OPEN_WORKER) {
+		/* It was killed before it answered. */
+		worker_forget(from, d, WIRE_OPEN);
+		d->opening = OPEN_NONE;
+		again = true;
+	} else if (open && d->phase == DEVICE_LIVE && !d->has_rings && !d->resume && (d->connect_after || d->retry)) {
+		/* It was to be connected, and could not be asked. */
+		loop_del_timer(d->retry);
+		d->retry = NULL;
+		free_ports(d);
+		d->opening = OPEN_NONE;
+		again = d->connect_after = true;
+	}
 	worker_put(from);
-	if (!open)
+	device_open_go_on(d);
+	if (again)
+		device_open(d, LOST_PATIENCE);
+	if (again || !open)
 		return;
 	d->handed_ns = since;
 	device_worker_lost(d, "is replaced");

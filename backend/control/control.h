@@ -104,6 +104,10 @@ int worker_ask(struct worker *w, const struct worker_ask *q) __must_check;
 void worker_forget(struct worker *w, const void *arg, uint16_t type); /* type 0: all; w NULL ok */
 /* Who asked this is in a hurry: answered (or killed) in @ms at most. */
 void worker_hurry(struct worker *w, const void *arg, uint16_t type, uint32_t ms);
+/* May a device that needs these parts be given to it? */
+bool worker_can(const struct worker *w, uint32_t parts);
+/* It was told to quit and takes no question any more: while devices have it still, it hands over to a successor. */
+bool worker_leaving(const struct worker *w);
 pid_t worker_pid(const struct worker *w); /* 0: none at the moment */
 uint32_t worker_domid(const struct worker *w);
 uint32_t worker_crashes(const struct worker *w); /* early deaths in a row */
@@ -155,6 +159,7 @@ enum device_opening {
 	OPEN_NONE,
 	OPEN_JOB,    /* on a thread */
 	OPEN_RETRY,  /* locked by somebody; trying again soon */
+	OPEN_WAITS,  /* for a worker that can be asked (upgrade.c); .job has what was opened */
 	OPEN_WORKER, /* the worker was asked */
 	OPEN_DONE,   /* the worker has it, under .handle */
 };
@@ -279,6 +284,10 @@ int device_resized(struct device *d, const void *body, size_t bytes);
 void device_attach_opened(struct device *d, int err, const struct fault *f); /* instance.c */
 void device_open(struct device *d, uint32_t patience_ms);                    /* ends in device_opened() */
 void device_opened(struct device *d, int err, const struct fault *f);
+uint32_t device_parts(const struct device *d); /* of a worker, that it needs */
+/* OPEN_WAITS: its worker is another, or is started again; and: it will not be. */
+void device_open_go_on(struct device *d);
+void device_open_give_up(struct device *d);
 void device_settings(struct device *d); /* tell the worker what the class's settings are now */
 /* The same when a guest may have changed them: one question at a time, whatever the worker does. */
 void device_settings_changed(struct device *d);

@@ -78,15 +78,17 @@ static int hear_device(struct worker *w, struct wire_msg *m)
 static int hear(struct worker *w)
 {
 	static struct wire_msg m;
-	struct wire_hello hello;
+	struct wire_hello hello = { .parts = WIRE_PARTS_ALL };
 	int err = wire_recv(w->sock, &m);
 
 	if (err < 0)
 		return err == -EAGAIN ? 0 : err;
-	if (!w->greeted && m.hdr.type == WIRE_HELLO && m.hdr.bytes == sizeof(hello)) {
-		memcpy(&hello, m.body, sizeof(hello));
+	if (!w->greeted && m.hdr.type == WIRE_HELLO &&
+	    (m.hdr.bytes == sizeof(hello) || m.hdr.bytes == sizeof(hello.nr_devices))) {
+		memcpy(&hello, m.body, m.hdr.bytes);
 		w->greeted = true;
 		w->expected = hello.nr_devices;
+		w->parts = hello.parts;
 	} else if (w->greeted && w->expected > 0 && m.hdr.type == WIRE_DEVICE) {
 		err = hear_device(w, &m);
 	} else {

@@ -170,9 +170,11 @@ static int clone_quietly(struct child *c, pid_t *pid)
 
 static int spawn_with(const struct spawn *s, int sock, int listener, pid_t *ret)
 {
-	char domid[16], name[64], program[64], uid[16];
-	char opt_domid[] = "--domid", opt_name[] = "--name", opt_uid[] = "--uid";
-	char *argv[] = { program, opt_domid, domid, opt_name, name, s->uid ? opt_uid : NULL, uid, NULL };
+	char domid[16], name[64], program[64], uid[16], parts[16];
+	char opt_domid[] = "--domid", opt_name[] = "--name", opt_parts[] = "--parts", opt_uid[] = "--uid";
+	char *argv[] = {
+		program, opt_domid, domid, opt_name, name, opt_parts, parts, s->uid ? opt_uid : NULL, uid, NULL
+	};
 	struct child c = { .s = s, .argv = argv, .sock = sock, .listener = listener, .go = -1 };
 	int failed[2], err, why;
 	pid_t pid = 0;
@@ -180,6 +182,7 @@ static int spawn_with(const struct spawn *s, int sock, int listener, pid_t *ret)
 	snprintf(program, sizeof(program), "%s", s->program);
 	snprintf(name, sizeof(name), "%s", s->name);
 	snprintf(domid, sizeof(domid), "%u", s->domid);
+	snprintf(parts, sizeof(parts), "%u", s->parts);
 	snprintf(uid, sizeof(uid), "%u", s->uid);
 	if (pipe2(failed, O_CLOEXEC) < 0)
 		return -errno;

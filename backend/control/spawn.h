@@ -13,9 +13,10 @@ struct spawn {
 	const char *program; /* argv[0] */
 	const char *name;    /* of the domain, for the worker's log */
 	uint32_t domid;
-	uint32_t uid; /* the user and group it becomes when it has opened what takes more; 0: ours */
-	int sock;     /* the worker's end of the socketpair: its WIRE_FD; stays the caller's */
-	int listener; /* its WIRE_LISTEN_FD, or -1: none; stays the caller's */
+	uint32_t parts; /* struct control_class, parts() */
+	uint32_t uid;   /* the user and group it becomes when it has opened what takes more; 0: ours */
+	int sock;       /* the worker's end of the socketpair: its WIRE_FD; stays the caller's */
+	int listener;   /* its WIRE_LISTEN_FD, or -1: none; stays the caller's */
 };
 
 /*

@@ -24,6 +24,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "backend/control/spawn.h"
+#include "backend/control/upgrade.h"
 #include "backend/control/worker.h"
 
 /* Starting takes milliseconds. But a busy host may leave a process waiting for a CPU or its pages for long (under
@@ -285,6 +286,7 @@ static void worker_message(struct worker *w, struct wire_msg *m)
 		set_timer(w, 0, NULL);
 		limits_changed(w->c);
 		send_asks(w);
+		upgrade_look(w->c); /* who came meanwhile may need more than it has */
 		return;
 	}
 	if (!(m->hdr.type & WIRE_REPLY)) {
@@ -383,6 +385,7 @@ static int spawn(struct worker *w, int sock, pid_t *pid)
 			   .program = w->c->class->worker,
 			   .name = name,
 			   .domid = w->domid,
+			   .parts = w->parts,
 			   .uid = w->c->worker_uid_base ? w->c->worker_uid_base + w->domid : 0,
 			   .sock = sock,
 			   .listener = listener_new(w->c->class->stem, w->domid, w->listener) };
@@ -431,12 +434,28 @@ static void fail_asks(struct worker *w, int err)
 static void start_failed(struct loop *l, void *arg)
 {
 	struct worker *w = arg;
+	struct device *d, *n;
 
 	w->timer = NULL;
 	w->refs++;
 	fail_asks(w, -ECHILD);
 	worker_backoff_start(w);
+	list_for_each_safe (d, n, &w->c->devices, link)
+		if (d->worker == w)
+			device_open_go_on(d);
 	worker_put(w);
+}
+
+/* What the devices need that this guest has now: none is loaded for one that was detached. */
+static uint32_t parts_wanted(struct control *c, uint32_t domid)
+{
+	struct device *d;
+	uint32_t parts = 0;
+
+	list_for_each (d, &c->devices, link)
+		if (d->domid == domid && (d->phase == DEVICE_ATTACHING || d->phase == DEVICE_LIVE))
+			parts |= device_parts(d);
+	return parts;
 }
 
 void worker_start(struct worker *w)
@@ -444,6 +463,7 @@ void worker_start(struct worker *w)
 	int sv[2] = { -1, -1 }, err;
 
 	w->started_ns = now_ns();
+	w->parts = parts_wanted(w->c, w->domid);
 	err = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) < 0 ? -errno : 0;
 	if (err == 0 && fcntl(sv[0], F_SETFL, O_NONBLOCK) < 0)
 		err = -errno;
@@ -698,6 +718,18 @@ void worker_put(struct worker *w)
 		fail_asks(w, -EPIPE);
 		worker_free(w);
 	}
+}
+
+bool worker_can(const struct worker *w, uint32_t parts)
+{
+	if (w->state == WORKER_STARTING || w->state == WORKER_READY)
+		return (w->parts & parts) == parts;
+	return !worker_leaving(w); /* the process that comes will have them */
+}
+
+bool worker_leaving(const struct worker *w)
+{
+	return w->state == WORKER_QUITTING;
 }
 
 pid_t worker_pid(const struct worker *w)

@@ -10,6 +10,11 @@
  *      to quit, and its devices are resumed by the new one, as after a worker's death.
  *
  * Each step may be the last one that a daemon does: the next one finds the era and goes on with 3.
+ *
+ * In the same way a worker is replaced by one with parts it was started without (struct control_class, parts()), when a
+ * device comes that needs them.  Such devices wait (OPEN_WAITS), and that is all that is known of the wish: one that is gone by
+ * the time wishes nothing, and the next process of a worker that died has what its devices need in any case.  After a
+ * daemon's death nothing is left of it, since nothing is in xenstore yet of a device that is not open.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -43,12 +48,15 @@ struct upgrade {
 	char next[512];
 	char era_path[300];
 	struct ask_job *job;
+	struct loop_timer *exec; /* until we become the next program */
 	struct loop_timer *timer;
-	/* replacing workers */
+	/* replacing workers, one at a time */
 	enum upgrade_step step;
-	struct worker *old, *new;
+	bool moving;              /* for a device that waits; else for an upgrade */
+	struct worker *old, *new; /* a reference of each */
 	uint64_t step_end, handed_ns;
-	uint32_t left, replaced, failed;
+	bool upgrading;
+	uint32_t replaced, failed, moved;
 	char error[REASON_MAX];
 	uint32_t nr_pauses, pause_us[UPGRADE_PAUSES];
 };
@@ -118,7 +126,9 @@ void upgrade_close(struct control *c)
 
 	if (!u)
 		return;
+	loop_del_timer(u->exec);
 	loop_del_timer(u->timer);
+	worker_put(u->old);
 	worker_put(u->new);
 	free(u);
 	c->upgrade = NULL;
@@ -242,7 +252,9 @@ static void become(struct loop *l, void *arg)
 	sigset_t none;
 	int err;
 
-	u->timer = NULL;
+	u->exec = NULL;
+	if (u->step != STEP_NONE && loop_add_timer(l, EXEC_MS, become, u, &u->exec) == 0)
+		return; /* a worker is being replaced, which has an end */
 	err = write_era(u->era_path, u->c->era + 1);
 	if (err == 0) {
 		log_info("becoming %s; workers serve on", u->next);
@@ -257,6 +269,7 @@ static void become(struct loop *l, void *arg)
 	control_notify("READY=1");
 	if (write_era(u->era_path, u->c->era) < 0)
 		log_error("%s cannot be written", u->era_path);
+	upgrade_look(u->c);
 }
 
 void upgrade_restart(struct control *c)
@@ -297,7 +310,7 @@ static void ask_done(struct job *job, bool cancelled)
 		json_object_object_add(o, "era", json_object_new_int64((int64_t)c->era + 1));
 		json_object_object_add(o, "program", json_object_new_string(u->next));
 		ctl_ok(j->req, o);
-		if (loop_add_timer(c->loop, EXEC_MS, become, u, &u->timer) < 0)
+		if (loop_add_timer(c->loop, EXEC_MS, become, u, &u->exec) < 0)
 			log_error("out of memory: not upgraded");
 	}
 	free(j);
@@ -310,7 +323,7 @@ void upgrade_start(struct control *c, const char *program, struct ctl_req *req)
 	struct ask_job *j;
 
 	fault_what(&f, "cannot upgrade");
-	j = u->job || u->timer || u->step != STEP_NONE ? NULL : calloc(1, sizeof(*j));
+	j = u->job || u->exec || (u->step != STEP_NONE && !u->moving) ? NULL : calloc(1, sizeof(*j));
 	if (j) {
 		j->c = c;
 		j->req = req;
@@ -343,7 +356,10 @@ static bool resumed(struct upgrade *u)
 			all = false;
 			continue;
 		}
-		if (d->has_rings && u->nr_pauses < UPGRADE_PAUSES)
+		if (d->has_rings && u->moving)
+			log_info("%s: has another worker after %llu us", d->name,
+				 (unsigned long long)(d->resumed_ns - d->handed_ns) / 1000u);
+		else if (d->has_rings && u->nr_pauses < UPGRADE_PAUSES)
 			u->pause_us[u->nr_pauses++] = (uint32_t)((d->resumed_ns - d->handed_ns) / 1000u);
 		d->handed_ns = 0;
 	}
@@ -362,11 +378,52 @@ static void handed_over(void *arg, int err, const struct wire_msg *m)
 	u->old = NULL;
 	u->step = STEP_RESUMED;
 	u->step_end = now_ns() + RESUME_MS * 1000000ull;
-	old->refs++;
 	list_for_each_safe (d, n, &u->c->devices, link)
 		if (d->worker == old)
 			device_hand_over(d, u->new, u->handed_ns);
 	worker_put(old);
+}
+
+/* A device of its guest's waits for parts that it was started without. */
+static bool lacking(const struct control *c, const struct worker *w)
+{
+	const struct device *d;
+
+	list_for_each (d, &c->devices, link)
+		if (d->worker == w && d->opening == OPEN_WAITS)
+			return true;
+	return false;
+}
+
+static bool outdated(const struct control *c, const struct worker *w)
+{
+	return w->era < c->era && w->pidfd >= 0;
+}
+
+/* Still to be replaced?  It may have died meanwhile, which replaces it too. */
+static bool due(const struct upgrade *u)
+{
+	return u->old->state == WORKER_READY && (u->moving ? lacking(u->c, u->old) : outdated(u->c, u->old));
+}
+
+/* The old one serves on. */
+static void not_replaced(struct upgrade *u)
+{
+	struct device *d, *n;
+
+	if (u->moving) {
+		log_error("domain %u: a worker with what its devices need does not start; the old one serves on",
+			  u->old->domid);
+		list_for_each_safe (d, n, &u->c->devices, link)
+			if (d->worker == u->old)
+				device_open_give_up(d);
+		return;
+	}
+	snprintf(u->error, sizeof(u->error), "the new worker of domain %u does not start; the old one serves on",
+		 u->old->domid);
+	log_error("%s", u->error);
+	u->failed++;
+	u->old->era = u->c->era; /* not again */
 }
 
 static void tick(struct loop *l, void *arg)
@@ -375,54 +432,67 @@ static void tick(struct loop *l, void *arg)
 	bool late = now_ns() >= u->step_end;
 
 	u->timer = NULL;
-	if (u->step == STEP_READY && u->old && u->old->state != WORKER_READY && u->old->state != WORKER_QUITTING) {
-		/* It died meanwhile: replaced already. */
-		u->old = NULL;
-		replace_next(u);
-		return;
-	}
-	if (u->step == STEP_READY && u->handed_ns == 0 && u->new->state == WORKER_READY) {
-		u->handed_ns = now_ns();
-		worker_hand_over(u->old, HANDOVER_MS, handed_over, u);
-	} else if (u->step == STEP_READY && u->handed_ns == 0 && (late || u->new->state == WORKER_BACKOFF)) {
-		snprintf(u->error, sizeof(u->error),
-			 "the new worker of domain %u does not start; the old one serves on", u->old->domid);
-		log_error("%s", u->error);
-		u->failed++;
-		u->old->era = u->c->era; /* not again */
-		replace_next(u);
-		return;
+	if (u->step == STEP_READY && u->handed_ns == 0) {
+		if (!due(u))
+			return replace_next(u);
+		if (u->new->state == WORKER_READY) {
+			u->handed_ns = now_ns();
+			worker_hand_over(u->old, HANDOVER_MS, handed_over, u);
+		} else if (late || u->new->crashes > 0) {
+			not_replaced(u);
+			return replace_next(u);
+		}
 	} else if (u->step == STEP_RESUMED && (resumed(u) || late)) {
-		u->replaced++;
-		replace_next(u);
-		return;
+		if (u->moving)
+			u->moved++;
+		else
+			u->replaced++;
+		return replace_next(u);
 	}
 	if (loop_add_timer(l, TICK_MS, tick, u, &u->timer) < 0)
-		log_error("out of memory: the upgrade is not completed");
+		log_error("out of memory: a worker is not replaced");
+}
+
+/* Whom somebody waits for, then those of an earlier era. */
+static struct worker *choose(const struct upgrade *u, bool moving)
+{
+	struct worker *w;
+
+	if (u->c->stopping || (moving && u->exec))
+		return NULL;
+	list_for_each (w, &u->c->workers, link)
+		if (w->state == WORKER_READY && (moving ? lacking(u->c, w) : outdated(u->c, w)))
+			return w;
+	return NULL;
 }
 
 static void replace_next(struct upgrade *u)
 {
-	struct worker *w;
+	struct worker *old = u->old, *new = u->new;
 
-	worker_put(u->new);
 	u->new = u->old = NULL;
+	worker_put(new);
+	worker_put(old);
 	u->step = STEP_NONE;
 	u->handed_ns = 0;
-	list_for_each (w, &u->c->workers, link)
-		if (w->state == WORKER_READY && w->era < u->c->era && w->pidfd >= 0 && !u->c->stopping) {
-			u->old = w;
-			break;
-		}
+	u->old = choose(u, true);
+	u->moving = u->old != NULL;
+	if (!u->old)
+		u->old = choose(u, false);
 	if (!u->old) {
-		log_info("upgraded: %u workers replaced, %u not", u->replaced, u->failed);
+		if (u->upgrading)
+			log_info("upgraded: %u workers replaced, %u not", u->replaced, u->failed);
+		u->upgrading = false;
 		return;
 	}
+	u->old->refs++;
 	u->new = worker_new(u->c, u->old->domid);
 	if (!u->new || loop_add_timer(u->c->loop, TICK_MS, tick, u, &u->timer) < 0) {
-		log_error("out of memory: the upgrade is not completed");
+		log_error("out of memory: a worker is not replaced");
 		return;
 	}
+	if (u->moving)
+		log_info("domain %u: its worker is replaced by one with what a new device needs", u->old->domid);
 	u->step = STEP_READY;
 	u->step_end = now_ns() + READY_MS * 1000000ull;
 	worker_start(u->new);
@@ -430,13 +500,15 @@ static void replace_next(struct upgrade *u)
 
 void upgrade_workers(struct control *c)
 {
-	struct worker *w;
+	c->upgrade->upgrading = choose(c->upgrade, false) != NULL;
+	if (c->upgrade->upgrading)
+		upgrade_look(c);
+}
 
-	list_for_each (w, &c->workers, link)
-		if (w->state == WORKER_READY && w->pidfd >= 0 && w->era < c->era) {
-			replace_next(c->upgrade);
-			return;
-		}
+void upgrade_look(struct control *c)
+{
+	if (c->upgrade && c->upgrade->step == STEP_NONE)
+		replace_next(c->upgrade);
 }
 
 static int by_size(const void *a, const void *b)
@@ -452,8 +524,9 @@ json_object *upgrade_json(const struct control *c)
 	json_object *o = json_object_new_object(), *pause = json_object_new_object();
 	uint32_t *sorted = calloc(u->nr_pauses + 1, sizeof(uint32_t));
 
-	json_object_object_add(o, "running", json_object_new_boolean(u->step != STEP_NONE || u->job || u->timer));
+	json_object_object_add(o, "running", json_object_new_boolean(u->step != STEP_NONE || u->job || u->exec));
 	json_object_object_add(o, "replaced", json_object_new_int64(u->replaced));
+	json_object_object_add(o, "moved", json_object_new_int64(u->moved));
 	json_object_object_add(o, "failed", json_object_new_int64(u->failed));
 	json_object_object_add(o, "error", u->error[0] ? json_object_new_string(u->error) : NULL);
 	if (sorted && u->nr_pauses) {

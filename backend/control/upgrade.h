@@ -21,6 +21,8 @@ void upgrade_restart(struct control *c);
  * If not, @req fails and all is as it was.
  */
 void upgrade_start(struct control *c, const char *program, struct ctl_req *req);
+/* A device may wait for a worker that can be asked, or a worker be ready that cannot be: see to it. */
+void upgrade_look(struct control *c);
 /* At start: workers of before the last upgrade are replaced. */
 void upgrade_workers(struct control *c);
 struct json_object *upgrade_json(const struct control *c);

@@ -67,7 +67,10 @@ struct wire_hdr {
 
 struct wire_hello {
 	uint32_t nr_devices; /* so many WIRE_DEVICE follow */
+	uint32_t parts;      /* which it was started with (struct control_class, parts()) */
 };
+
+#define WIRE_PARTS_ALL UINT32_MAX /* of a worker that was not told at its start; an older one's HELLO ends before it */
 
 #define WIRE_UUID_MAX 40u
 #define WIRE_TAG_MAX  512u /* bytes of the class in a TAG */

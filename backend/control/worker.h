@@ -24,6 +24,7 @@ struct worker {
 	int sock;                         /* -1: none */
 	struct loop_fd *watch;
 	uint32_t seq;
+	uint32_t parts;           /* its process was started with (device_parts()) */
 	uint32_t grants_told;     /* its share, as it knows it; 0: nothing was said yet */
 	struct list asks;         /* in order; unsent ones at the end */
 	struct loop_timer *timer; /* hello, backoff or quit */

@@ -27,11 +27,12 @@
 struct worker worker;
 
 static struct {
-	bool quitting; /* drain all, then leave */
-	int sock;      /* to the control plane; -1: it is gone, nobody to answer */
-	int listener;  /* for the next one; -1: there is no next, when it is gone we drain */
-	uid_t uid;     /* whose control planes are ours */
-	bool quit_due; /* answer QUIT when drained */
+	bool quitting;  /* drain all, then leave */
+	int sock;       /* to the control plane; -1: it is gone, nobody to answer */
+	int listener;   /* for the next one; -1: there is no next, when it is gone we drain */
+	uid_t uid;      /* whose control planes are ours */
+	uint32_t parts; /* we were told to load */
+	bool quit_due;  /* answer QUIT when drained */
 	uint32_t quit_seq;
 } life;
 
@@ -302,7 +303,7 @@ static void tell_device(struct device *d)
 
 static void greet(void)
 {
-	struct wire_hello hello = { 0 };
+	struct wire_hello hello = { .parts = life.parts };
 	struct wire_hdr h = { .type = WIRE_HELLO, .bytes = sizeof(hello) };
 	struct device *d;
 
@@ -450,8 +451,8 @@ static int block_signals(void)
 static int usage(void)
 {
 	fprintf(stderr,
-		"usage: %s --domid N --name NAME [--uid N]   (the daemon starts it)\n"
-		"       %s --list-calls                      the system calls it may make\n",
+		"usage: %s --domid N --name NAME [--uid N] [--parts BITS]   (the daemon starts it)\n"
+		"       %s --list-calls                                     the system calls it may make\n",
 		worker_class->program, worker_class->program);
 	return 2;
 }
@@ -476,13 +477,15 @@ static uint32_t measure_slowness(void)
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "domid", required_argument, NULL, 'd' },         { "name", required_argument, NULL, 'n' },
-		{ "uid", required_argument, NULL, 'u' },           { "list-calls", no_argument, NULL, 'c' },
-		{ "reads-journal", required_argument, NULL, 'J' }, { NULL, 0, NULL, 0 }
-	};
+	static const struct option options[] = { { "domid", required_argument, NULL, 'd' },
+						 { "name", required_argument, NULL, 'n' },
+						 { "uid", required_argument, NULL, 'u' },
+						 { "list-calls", no_argument, NULL, 'c' },
+						 { "reads-journal", required_argument, NULL, 'J' },
+						 { "parts", required_argument, NULL, 'p' },
+						 { NULL, 0, NULL, 0 } };
 	const char *name = NULL;
-	unsigned long domid = ULONG_MAX, uid = SANDBOX_KEEP_UID;
+	unsigned long domid = ULONG_MAX, uid = SANDBOX_KEEP_UID, parts = WIRE_PARTS_ALL;
 	int opt, sigfd, rc;
 	char *end;
 
@@ -507,6 +510,11 @@ int main(int argc, char **argv)
 			if (*end || uid == 0 || uid > INT32_MAX)
 				return usage();
 			break;
+		case 'p':
+			parts = strtoul(optarg, &end, 10);
+			if (*end || parts > WIRE_PARTS_ALL)
+				return usage();
+			break;
 		case 'c':
 			sandbox_print(worker_class->sandbox);
 			return 0;
@@ -522,6 +530,7 @@ int main(int argc, char **argv)
 	log_debug("slowness %u", worker.slowness);
 	list_init(&worker.devices);
 	life.sock = WIRE_FD;
+	life.parts = (uint32_t)parts;
 	find_listener();
 	sigfd = block_signals();
 	worker.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -535,7 +544,7 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	if (worker_class->prepare)
-		worker_class->prepare();
+		worker_class->prepare(life.parts);
 	if (sandbox_enter((uint32_t)uid, worker_class->sandbox) < 0)
 		return 1;
 	greet();
