@@ -4,10 +4,12 @@
 
 # eventually SEC CMD...: CMD succeeds within SEC.
 eventually() {
-	_end=$(($(cut -d. -f1 /proc/uptime) + $1 * SLOW))
+	read -r _up _ </proc/uptime
+	_end=$((${_up%.*} + $1 * SLOW))
 	shift
 	until "$@"; do
-		[ "$(cut -d. -f1 /proc/uptime)" -lt $_end ] || return 1
+		read -r _up _ </proc/uptime
+		[ "${_up%.*}" -lt $_end ] || return 1
 		usleep 100000
 	done
 }
