@@ -10,10 +10,9 @@ worker_sources = \
 	backend/worker/journal.h backend/worker/journal.c \
 	backend/worker/poll.h backend/worker/poll.c \
 	backend/worker/moderate.h backend/worker/moderate.c \
-	backend/worker/sandbox.h backend/worker/sandbox.c \
-	backend/worker/filter.h backend/worker/filter.c
-worker_cppflags = $(AM_CPPFLAGS) $(CAPNG_CFLAGS)
-worker_libs = $(CAPNG_LIBS)
+	backend/worker/sandbox.h backend/worker/sandbox.c
+worker_cppflags = $(AM_CPPFLAGS) $(SECCOMP_CFLAGS) $(CAPNG_CFLAGS)
+worker_libs = $(SECCOMP_LIBS) $(CAPNG_LIBS)
 
 pkglibexec_PROGRAMS += backend/synth-blkd-worker
 backend_synth_blkd_worker_SOURCES = $(worker_sources)
@@ -30,11 +29,6 @@ check_PROGRAMS += backend/worker/test-moderate
 TESTS += backend/worker/test-moderate
 backend_worker_test_moderate_SOURCES = backend/worker/test-moderate.c backend/worker/moderate.c
 backend_worker_test_moderate_LDADD = $(CMOCKA_LIBS)
-check_PROGRAMS += backend/worker/test-filter
-TESTS += backend/worker/test-filter
-backend_worker_test_filter_SOURCES = backend/worker/test-filter.c backend/worker/filter.h backend/worker/filter.c
-backend_worker_test_filter_CPPFLAGS = $(AM_CPPFLAGS) $(SECCOMP_CFLAGS) $(CMOCKA_CFLAGS)
-backend_worker_test_filter_LDADD = $(SECCOMP_LIBS) $(CMOCKA_LIBS)
 check_PROGRAMS += backend/worker/test-journal
 TESTS += backend/worker/test-journal
 backend_worker_test_journal_SOURCES = backend/worker/test-journal.c backend/worker/journal.c

@@ -19,9 +19,9 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/landlock.h>
-#include <linux/seccomp.h>
 #include <malloc.h>
 #include <sched.h>
+#include <seccomp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
@@ -36,7 +36,6 @@
 #include <xen/sys/evtchn.h>
 #include <xen/sys/gntdev.h>
 
-#include "backend/worker/filter.h"
 #include "backend/worker/sandbox.h"
 #include "common/log/log.h"
 
@@ -107,52 +106,57 @@ static const struct {
 	{ __NR_openat, EACCES },          { __NR_sched_getaffinity, EPERM },
 };
 
-static void add_calls(struct filter_rules *r, const struct sandbox_call *c)
+static int add(scmp_filter_ctx f, const struct sandbox_call *c)
 {
-	for (; c && c->why; c++) {
-		struct filter_rule rule = { .nr = c->nr, .action = SECCOMP_RET_ALLOW, .arg = FILTER_NO_ARG };
+	int rc = 0;
 
-		if (c->nr_values == 0)
-			filter_add(r, &rule);
-		for (uint32_t i = 0; i < c->nr_values; i++) {
-			rule.arg = c->arg;
-			rule.mask = c->mask ? c->mask : UINT32_MAX;
-			rule.value = c->values[i];
-			filter_add(r, &rule);
-		}
-	}
+	if (c->nr_values == 0)
+		return seccomp_rule_add(f, SCMP_ACT_ALLOW, c->nr, 0);
+	for (uint32_t i = 0; rc == 0 && i < c->nr_values; i++)
+		rc = seccomp_rule_add(
+			f, SCMP_ACT_ALLOW, c->nr, 1,
+			SCMP_CMP(c->arg, SCMP_CMP_MASKED_EQ, c->mask ? c->mask : UINT32_MAX, c->values[i]));
+	return rc;
 }
 
-static void add_ioctl(struct filter_rules *r, unsigned long cmd, uint32_t action)
+static int add_calls(scmp_filter_ctx f, const struct sandbox_call *c)
 {
-	const struct filter_rule rule = {
-		.nr = __NR_ioctl, .action = action, .arg = 1, .mask = UINT32_MAX, .value = (uint32_t)cmd
-	};
+	int rc = 0;
 
-	filter_add(r, &rule);
+	for (; rc == 0 && c && c->why; c++)
+		rc = add(f, c);
+	return rc;
 }
 
-static void add_ioctls(struct filter_rules *r, const struct sandbox_ioctl *i)
+static int add_ioctls(scmp_filter_ctx f, const struct sandbox_ioctl *i)
 {
-	for (; i && i->name; i++)
-		add_ioctl(r, i->cmd, SECCOMP_RET_ALLOW);
+	int rc = 0;
+
+	for (; rc == 0 && i && i->name; i++)
+		rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, __NR_ioctl, 1,
+				      SCMP_CMP(1, SCMP_CMP_MASKED_EQ, UINT32_MAX, (uint32_t)i->cmd));
+	return rc;
 }
 
-static void add_all(struct filter_rules *r, const struct sandbox_class *class)
+static int add_all(scmp_filter_ctx f, const struct sandbox_class *class)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
-		const struct filter_rule rule = { .nr = refused[i].nr,
-						  .action = SECCOMP_RET_ERRNO | (uint32_t)refused[i].err,
-						  .arg = FILTER_NO_ARG };
+	int rc = 0;
 
-		filter_add(r, &rule);
-	}
-	add_calls(r, core_calls);
-	add_calls(r, class->calls);
-	add_ioctls(r, core_ioctls);
-	add_ioctls(r, class->ioctls);
+	for (size_t i = 0; rc == 0 && i < ARRAY_SIZE(refused); i++)
+		rc = seccomp_rule_add(f, SCMP_ACT_ERRNO((uint32_t)refused[i].err), refused[i].nr, 0);
 	/* Xen's libraries make a logger for a handle they take over, which looks whether stderr is a terminal. */
-	add_ioctl(r, TCGETS, SECCOMP_RET_ERRNO | ENOTTY);
+	if (rc == 0)
+		rc = seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOTTY), __NR_ioctl, 1,
+				      SCMP_CMP(1, SCMP_CMP_MASKED_EQ, UINT32_MAX, TCGETS));
+	if (rc == 0)
+		rc = add_calls(f, core_calls);
+	if (rc == 0)
+		rc = add_calls(f, class->calls);
+	if (rc == 0)
+		rc = add_ioctls(f, core_ioctls);
+	if (rc == 0)
+		rc = add_ioctls(f, class->ioctls);
+	return rc;
 }
 
 /*
@@ -166,30 +170,36 @@ static bool in_force(void)
 
 static int filter(const struct sandbox_class *class)
 {
-	static struct filter_rules rules;
-	static struct filter made;
-	struct sock_fprog program = { .filter = made.insn };
+	scmp_filter_ctx f = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	int rc;
 
-	add_all(&rules, class);
-	rc = filter_make(&rules, &made);
-	if (rc < 0)
-		return rc;
-	program.len = made.nr;
-	/*
-	 * Older kernels slow a filtered process down against Spectre v4, which is for those who run foreign code in themselves;
-	 * still older ones cannot be told not to.
-	 */
-	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW, &program) < 0 &&
-	    (errno != EINVAL || syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0))
-		return -errno;
-	return in_force() ? 0 : -ENOTRECOVERABLE;
+	if (!f)
+		return -ENOMEM;
+	rc = seccomp_attr_set(f, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+	/* Older kernels slow a filtered process down against Spectre v4, which is for those who run foreign code in themselves. */
+	if (rc == 0)
+		rc = seccomp_attr_set(f, SCMP_FLTATR_CTL_SSB, 1);
+	/* A tree over the numbers: calls whose arguments are looked at have it run each time, others are remembered by the kernel. */
+	if (rc == 0)
+		rc = seccomp_attr_set(f, SCMP_FLTATR_CTL_OPTIMIZE, 2);
+	if (rc == 0)
+		rc = add_all(f, class);
+	if (rc == 0)
+		rc = seccomp_load(f);
+	seccomp_release(f);
+	if (rc == 0 && !in_force())
+		rc = -ENOTRECOVERABLE;
+	return rc;
 }
 
 static void print_calls(const struct sandbox_call *c)
 {
-	for (; c && c->why; c++)
-		printf("%-20s %s\n", c->name, c->why);
+	for (; c && c->why; c++) {
+		char *name = seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, c->nr);
+
+		printf("%-20s %s\n", name ? name : "?", c->why);
+		free(name);
+	}
 }
 
 static void print_ioctls(const struct sandbox_ioctl *i)

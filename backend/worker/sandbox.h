@@ -14,7 +14,6 @@
 /* A system call that stays allowed: always, or when argument @arg, of which @mask's bits count, is one of the values. */
 struct sandbox_call {
 	int nr;
-	const char *name;
 	const char *why; /* who needs it, in a word or two; NULL ends a table */
 	uint8_t arg, nr_values;
 	uint32_t mask; /* 0: all 32 bits */
@@ -22,13 +21,13 @@ struct sandbox_call {
 };
 
 /* Rows of a table; the last one is SANDBOX_END. */
-#define SANDBOX_CALL(call, reason)                                \
-	{                                                         \
-		.nr = __NR_##call, .name = #call, .why = (reason) \
+#define SANDBOX_CALL(call, reason)                 \
+	{                                          \
+		.nr = __NR_##call, .why = (reason) \
 	}
 #define SANDBOX_CALL_IF(call, reason, n, bits, ...)                                              \
 	{                                                                                        \
-		.nr = __NR_##call, .name = #call, .why = (reason), .arg = (n), .mask = (bits),   \
+		.nr = __NR_##call, .why = (reason), .arg = (n), .mask = (bits),                  \
 		.nr_values = sizeof((uint32_t[]){ __VA_ARGS__ }) / sizeof(uint32_t), .values = { \
 			__VA_ARGS__                                                              \
 		}                                                                                \
