@@ -477,6 +477,8 @@ diagnose() {
 		ifconfig -a | sed 's/^/#   /'
 		running && echo "# the guest's:" && g -t 5 'ifconfig -a; ip neigh; grep vif /proc/interrupts' 2>&1 | sed 's/^/#   /'
 	fi
+	echo "# dom0's kernel said last (and has $(free -m | awk '/^Mem/ { print $7 }') MB of memory to spare):"
+	dmesg | tail -n 60 | sed 's/^/#   /'
 	echo "# xl list:"
 	timeout -s KILL 10 xl list 2>&1 | sed 's/^/#   /'
 	_con=/var/log/xen/guest-$G.log
