@@ -14,6 +14,12 @@ sandbox_tests = tests/sandbox/acts.t tests/sandbox/calls-block.t tests/sandbox/c
 TESTS += $(sandbox_tests)
 EXTRA_DIST += $(sandbox_tests) tests/sandbox/calls.sh
 
+# What it adds to a system call (SECURITY.md).
+noinst_PROGRAMS += tests/sandbox/percall
+tests_sandbox_percall_SOURCES = tests/sandbox/percall.c backend/worker/sandbox.c backend/worker/sandbox.h
+tests_sandbox_percall_CPPFLAGS = $(worker_cppflags)
+tests_sandbox_percall_LDADD = common/libsynth-common.la $(XEN_LIBS) $(worker_libs)
+
 # For ./bench sandbox: what the product's worker costs without it.
 noinst_PROGRAMS += tests/sandbox/blkd-worker-open
 tests_sandbox_blkd_worker_open_SOURCES = $(backend_synth_blkd_worker_SOURCES)
