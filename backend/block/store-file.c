@@ -26,6 +26,7 @@
 #include "common/log/log.h"
 
 #define FLUSH_TRIES   5
+#define COPY_PIECE    (16u << 10)
 #define DISCARD_PIECE (64ull << 20) /* bytes a helper discards before it looks round */
 
 void file_advance(struct store_io *io, uint64_t n)
@@ -42,6 +43,39 @@ void file_advance(struct store_io *io, uint64_t n)
 	}
 }
 
+/*
+ * The next bytes by a buffer of our own.  The kernel may say ENOMEM of a mapped grant it cannot take a reference to, for as long
+ * as that page of dom0's lives, though we can read and write it.
+ */
+ssize_t file_transfer_copied(struct file *f, struct store_io *io)
+{
+	char buf[COPY_PIECE] __attribute__((aligned(PAGE_BYTES)));
+	size_t size = (size_t)MIN(io->bytes - io->done, sizeof(buf)), left;
+	off_t at = (off_t)(io->offset + io->done);
+	const struct iovec all = { buf, size }, *v; /* plain pread is not among a worker's calls */
+	char *p = buf;
+	ssize_t n;
+
+	for (v = io->iov, left = size; io->op == STORE_WRITE && left; v++) {
+		size_t part = MIN(left, v->iov_len);
+
+		memcpy(p, v->iov_base, part);
+		p += part;
+		left -= part;
+	}
+	n = io->op == STORE_READ ? preadv(f->fd, &all, 1, at) : pwritev(f->fd, &all, 1, at);
+	if (n <= 0 || io->op != STORE_READ)
+		return n;
+	for (v = io->iov, left = (size_t)n, p = buf; left; v++) {
+		size_t part = MIN(left, v->iov_len);
+
+		memcpy(v->iov_base, p, part);
+		p += part;
+		left -= part;
+	}
+	return n;
+}
+
 static int transfer(struct file *f, struct store_io *io)
 {
 	while (io->done < io->bytes) {
@@ -49,6 +83,8 @@ static int transfer(struct file *f, struct store_io *io)
 		int nr = (int)io->nr_iov;
 		ssize_t n = io->op == STORE_READ ? preadv(f->fd, io->iov, nr, at) : pwritev(f->fd, io->iov, nr, at);
 
+		if (n < 0 && errno == ENOMEM)
+			n = file_transfer_copied(f, io);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)

@@ -27,6 +27,7 @@ static inline struct file *file_of(struct store *s)
 bool file_execute(struct file *f, struct store_io *io, bool cancelled);
 /* Move io->iov past @n bytes. */
 void file_advance(struct store_io *io, uint64_t n);
+ssize_t file_transfer_copied(struct file *f, struct store_io *io); /* some of what is not done; as preadv() */
 
 /* Finished ios on their way from helper threads to the queue's thread. */
 struct mailbox {

@@ -14,7 +14,7 @@
  *
  * A poll that ended (the kernel may end a multishot one, an old kernel knows none) is armed again before the next
  * sleep.  A short transfer goes again with the rest; -EAGAIN and -EINTR go again up to MAX_TRIES times.  What the ring cannot do after that,
- * or did not do (-ECANCELED: the kernel found no thread for it), the helper threads do: the guest is told errors of the
+ * or did not do (-ECANCELED: the kernel found no thread for it; -ENOMEM: it cannot take a reference to one of the pages), the helper threads do: the guest is told errors of the
  * image only.
  */
 #include <errno.h>
@@ -330,7 +330,7 @@ static void transferred(struct uring_queue *u, struct store_io *io, int res)
 	u->in_flight--;
 	if ((res == -EAGAIN || res == -EINTR) && io->tries++ < MAX_TRIES) {
 		issue(u, io);
-	} else if (res == -EAGAIN || res == -EINTR || res == -ECANCELED) {
+	} else if (res == -EAGAIN || res == -EINTR || res == -ECANCELED || res == -ENOMEM) {
 		pool_go_on(&u->fq, io);
 	} else if (res < 0) {
 		finish(u, io, res);

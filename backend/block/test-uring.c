@@ -113,7 +113,7 @@ static void none_is_made_after_the_last(void **state)
 /* The kernel says that it did not do a transfer, or not the rest of it: it is done all the same, once. */
 static void what_the_ring_does_not_do_is_done(void **state)
 {
-	static const int refusals[] = { -ECANCELED, -EAGAIN, -EINTR };
+	static const int refusals[] = { -ECANCELED, -EAGAIN, -EINTR, -ENOMEM };
 	static char data[2 * PAGE_BYTES], buf[2 * PAGE_BYTES];
 	struct blk_open o = { .kind = BLK_STORE_FILE, .sector = 512, .name = "test" };
 	char path[] = "/var/tmp/synth-uring-XXXXXX";
@@ -157,6 +157,43 @@ static void what_the_ring_does_not_do_is_done(void **state)
 	close(wake);
 }
 
+/* Pages the kernel does not take: their bytes go by a buffer, whatever pieces they are in. */
+static void bytes_go_by_a_buffer_where_pages_are_refused(void **state)
+{
+	static char data[9 * PAGE_BYTES], buf[9 * PAGE_BYTES];
+	struct blk_open o = { .kind = BLK_STORE_FILE, .sector = 512, .name = "test" };
+	char path[] = "/var/tmp/synth-uring-XXXXXX";
+	int fd = mkstemp(path);
+	struct store *s;
+
+	assert_true(fd >= 0);
+	unlink(path);
+	for (uint32_t i = 0; i < sizeof(data); i++)
+		data[i] = (char)(i * 7 + i / PAGE_BYTES + 1);
+	assert_int_equal(ftruncate(fd, sizeof(data) + 512), 0);
+	assert_int_equal(store_file_open(&o, fd, &s), 0);
+	for (uint32_t op = 0; op < 2; op++) {
+		char *mine = op ? buf : data;
+		struct iovec iov[3] = { { mine, 512 },
+					{ mine + 512, 5 * PAGE_BYTES },
+					{ mine + 512 + 5 * PAGE_BYTES, 4 * PAGE_BYTES - 512 } };
+		struct store_io io = { .op = op ? STORE_READ : STORE_WRITE,
+				       .offset = 512,
+				       .bytes = sizeof(data),
+				       .iov = iov,
+				       .nr_iov = 3 };
+
+		while (io.done < io.bytes) {
+			ssize_t n = file_transfer_copied(file_of(s), &io);
+
+			assert_true(n > 0);
+			file_advance(&io, (uint64_t)n);
+		}
+	}
+	assert_memory_equal(buf, data, sizeof(data));
+	s->ops->close(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -165,6 +202,7 @@ int main(void)
 		cmocka_unit_test(flags_and_registrations_are_refused),
 		cmocka_unit_test(none_is_made_after_the_last),
 		cmocka_unit_test(what_the_ring_does_not_do_is_done),
+		cmocka_unit_test(bytes_go_by_a_buffer_where_pages_are_refused),
 	};
 
 	return cmocka_run_group_tests_name("uring", tests, NULL, NULL);
