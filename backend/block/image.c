@@ -135,9 +135,11 @@ static int open_mode(const struct image_uri *u, bool readonly, bool direct, cons
 	int flags = (readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
 	int fd;
 
-	/* On a block device O_EXCL means: not while it is mounted or part of something. */
+	/* On a block device O_EXCL means: not while it is mounted or part of something; nor while a dead worker's I/O has it. */
+#ifndef SYNTH_NO_FENCE
 	if (S_ISBLK(st->st_mode) && !readonly)
 		flags |= O_EXCL;
+#endif
 	if (direct)
 		flags |= O_DIRECT;
 	fd = open(u->path, flags);
