@@ -396,7 +396,7 @@ END
 }
 # load_pauses: of the load which was stopped, the GAPS longest times when nothing was done: "p50 N ms, max N ms".
 load_pauses() { g 'tail -n 1 /tmp/load.mixed' | sed 's/.*: //' | awk '{ print "p50 " $int((NF + 1) / 2) " ms, max " $1 " ms" }'; }
-# goes_on: the guest's load is served, now.
+# goes_on: the guest's load is served, now.  (Between two of its runs fio does nothing for up to half a minute: emulated, and beside blkverify.)
 guest_ios() { g 'cat /sys/block/xvdb/stat /sys/block/xvdc/stat | awk "{ print \$1 + \$5 }"' | tr '\n' ' '; }
 both_moved() {
 	set -- $_were $(guest_ios)
@@ -404,7 +404,7 @@ both_moved() {
 }
 goes_on() {
 	_were=$(guest_ios)
-	eventually "${1:-20}" both_moved
+	eventually "${1:-60}" both_moved
 }
 # another_worker DEV PID: DEV is served by another one than PID.
 another_worker() { _w=$(field "$1" worker) && [ "$_w" != null ] && [ "$_w" != 0 ] && [ "$_w" != "$2" ] && [ "$(field "$1" state)" = Connected ]; }
@@ -469,6 +469,12 @@ diagnose() {
 		_said=$(tail -n +"$(($(cat $LAB/$_d.lines 2>/dev/null || echo 0) + 1))" /var/log/synth-$_d.log 2>/dev/null | tail -n 40)
 		[ -z "$_said" ] || { echo "# synth-$_d said:"; echo "$_said" | sed 's/^/#   /'; }
 	done
+	# What waits in the guest, at which end of the ring: a daemon that was killed is started again, to be asked.
+	[ ! -e $LAB/blkd.pid ] || daemon_runs blkd || daemon_start blkd
+	if running; then
+		echo "# the guest's disks, and who waits for them:"
+		g -t 10 'grep . /sys/block/xvd*/inflight /sys/block/xvd*/stat; grep -E "blkif|xvd" /proc/interrupts; for p in $(pidof fio blkverify); do echo "$p $(cat /proc/$p/comm) $(cut -d" " -f3,14,15 /proc/$p/stat) $(cat /proc/$p/wchan)"; done' 2>&1 | sed 's/^/#   /'
+	fi
 	echo "# devices, and their counters which are not 0:"
 	timeout -s KILL 10 synthctl list 2>&1 | sed 's/^/#   /'
 	timeout -s KILL 10 synthctl --json stat 2>/dev/null | jq -r '.devices[] | .device, (.metrics | to_entries[] | select(.value != 0) | "  \(.key) \(.value)")' | sed 's/^/#   /'
@@ -480,7 +486,7 @@ diagnose() {
 	echo "# dom0's kernel said last (and has $(free -m | awk '/^Mem/ { print $7 }') MB of memory to spare):"
 	dmesg | tail -n 60 | sed 's/^/#   /'
 	echo "# xl list:"
-	timeout -s KILL 10 xl list 2>&1 | sed 's/^/#   /'
+	{ timeout -s KILL 10 xl list; timeout -s KILL 10 xl vcpu-list; } 2>&1 | sed 's/^/#   /'
 	_con=/var/log/xen/guest-$G.log
 	[ ! -s "$_con" ] || { echo "# the guest's console:"; tail -c 1500 "$_con" | tr -d '\r' | tail -n 15 | sed 's/^/#   /'; }
 	echo "# xenstore:"
