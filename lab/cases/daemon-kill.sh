@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # what: kill -9 of the control plane under load: the worker goes on without it, a new daemon finds it and takes it over; then both die at once
-# time: 200
+# time: 500
 load_disks
 watch_states
 load_start 6
