@@ -207,137 +207,131 @@ static void gso_to_a_tap(void **state)
 	assert_int_equal(v.flags, VIRTIO_NET_HDR_F_NEEDS_CSUM);
 }
 
+static const struct net_takes take_all = { true, true, true, true }, take_none = { 0 },
+			      take_v4 = { .csum4 = true, .gso4 = true };
+static const struct {
+	const char *what;
+	enum probe_kind kind;
+	const struct net_takes *takes;
+	struct virtio_net_hdr v;
+	int want;
+	bool blank, finish;
+	uint8_t gso;
+} from_tap[] = {
+	{ "plain", PROBE_UDP4, &take_none, { 0 }, 0, false, false, 0 },
+	{ "checksum", PROBE_UDP4, &take_all, { .flags = 1, .csum_start = 34, .csum_offset = 6 }, 0, true, false, 0 },
+	{ "checksum v6", PROBE_UDP6, &take_all, { .flags = 1, .csum_start = 54, .csum_offset = 6 }, 0, true, false, 0 },
+	{ "checksum v6 that it does not take",
+	  PROBE_UDP6,
+	  &take_v4,
+	  { .flags = 1, .csum_start = 54, .csum_offset = 6 },
+	  0,
+	  false,
+	  true,
+	  0 },
+	{ "checksum that it does not take",
+	  PROBE_UDP4,
+	  &take_none,
+	  { .flags = 1, .csum_start = 34, .csum_offset = 6 },
+	  0,
+	  false,
+	  true,
+	  0 },
+	{ "checksum in a place that it would not look",
+	  PROBE_UDP4,
+	  &take_all,
+	  { .flags = 1, .csum_start = 44, .csum_offset = 6 },
+	  0,
+	  false,
+	  true,
+	  0 },
+	{ "GSO",
+	  PROBE_TCP4,
+	  &take_all,
+	  { .flags = 1, .gso_type = 1, .gso_size = 1448, .csum_start = 34, .csum_offset = 16 },
+	  0,
+	  true,
+	  false,
+	  1 },
+	{ "GSO v6",
+	  PROBE_TCP6,
+	  &take_all,
+	  { .flags = 1, .gso_type = 4, .gso_size = 1448, .csum_start = 54, .csum_offset = 16 },
+	  0,
+	  true,
+	  false,
+	  2 },
+	{ "GSO v6 that it does not take",
+	  PROBE_TCP6,
+	  &take_v4,
+	  { .flags = 1, .gso_type = 4, .gso_size = 1448, .csum_start = 54, .csum_offset = 16 },
+	  -EOPNOTSUPP,
+	  false,
+	  false,
+	  0 },
+	{ "GSO whose checksum is said to be done: it is undone",
+	  PROBE_TCP4,
+	  &take_all,
+	  { .gso_type = 1, .gso_size = 1448 },
+	  0,
+	  true,
+	  false,
+	  1 },
+	{ "GSO whose checksum is elsewhere",
+	  PROBE_TCP4,
+	  &take_all,
+	  { .flags = 1, .gso_type = 1, .gso_size = 1448, .csum_start = 34, .csum_offset = 6 },
+	  -EBADMSG,
+	  false,
+	  false,
+	  0 },
+	{ "GSO of size 0",
+	  PROBE_TCP4,
+	  &take_all,
+	  { .flags = 1, .gso_type = 1, .csum_start = 34, .csum_offset = 16 },
+	  -EBADMSG,
+	  false,
+	  false,
+	  0 },
+	{ "GSO v4 of an IPv6 packet",
+	  PROBE_TCP6,
+	  &take_all,
+	  { .flags = 1, .gso_type = 1, .gso_size = 1448, .csum_start = 54, .csum_offset = 16 },
+	  -EBADMSG,
+	  false,
+	  false,
+	  0 },
+	{ "GSO of UDP",
+	  PROBE_UDP4,
+	  &take_all,
+	  { .flags = 1, .gso_type = 3, .gso_size = 1448, .csum_start = 34, .csum_offset = 6 },
+	  -EOPNOTSUPP,
+	  false,
+	  false,
+	  0 },
+	{ "GSO with ECN, which netif has no name for",
+	  PROBE_TCP4,
+	  &take_all,
+	  { .flags = 1, .gso_type = 0x81, .gso_size = 1448, .csum_start = 34, .csum_offset = 16 },
+	  -EOPNOTSUPP,
+	  false,
+	  false,
+	  0 },
+};
+
 static void from_a_tap(void **state)
 {
-	static const struct net_takes all = { true, true, true, true }, none = { 0 },
-				      four = { .csum4 = true, .gso4 = true };
-	static const struct {
-		const char *what;
-		enum probe_kind kind;
-		const struct net_takes *takes;
-		struct virtio_net_hdr v;
-		int want;
-		bool blank, finish;
-		uint8_t gso;
-	} rows[] = {
-		{ "plain", PROBE_UDP4, &none, { 0 }, 0, false, false, 0 },
-		{ "checksum", PROBE_UDP4, &all, { .flags = 1, .csum_start = 34, .csum_offset = 6 }, 0, true, false, 0 },
-		{ "checksum v6",
-		  PROBE_UDP6,
-		  &all,
-		  { .flags = 1, .csum_start = 54, .csum_offset = 6 },
-		  0,
-		  true,
-		  false,
-		  0 },
-		{ "checksum v6 that it does not take",
-		  PROBE_UDP6,
-		  &four,
-		  { .flags = 1, .csum_start = 54, .csum_offset = 6 },
-		  0,
-		  false,
-		  true,
-		  0 },
-		{ "checksum that it does not take",
-		  PROBE_UDP4,
-		  &none,
-		  { .flags = 1, .csum_start = 34, .csum_offset = 6 },
-		  0,
-		  false,
-		  true,
-		  0 },
-		{ "checksum in a place that it would not look",
-		  PROBE_UDP4,
-		  &all,
-		  { .flags = 1, .csum_start = 44, .csum_offset = 6 },
-		  0,
-		  false,
-		  true,
-		  0 },
-		{ "GSO",
-		  PROBE_TCP4,
-		  &all,
-		  { .flags = 1, .gso_type = 1, .gso_size = 1448, .csum_start = 34, .csum_offset = 16 },
-		  0,
-		  true,
-		  false,
-		  1 },
-		{ "GSO v6",
-		  PROBE_TCP6,
-		  &all,
-		  { .flags = 1, .gso_type = 4, .gso_size = 1448, .csum_start = 54, .csum_offset = 16 },
-		  0,
-		  true,
-		  false,
-		  2 },
-		{ "GSO v6 that it does not take",
-		  PROBE_TCP6,
-		  &four,
-		  { .flags = 1, .gso_type = 4, .gso_size = 1448, .csum_start = 54, .csum_offset = 16 },
-		  -EOPNOTSUPP,
-		  false,
-		  false,
-		  0 },
-		{ "GSO whose checksum is said to be done: it is undone",
-		  PROBE_TCP4,
-		  &all,
-		  { .gso_type = 1, .gso_size = 1448 },
-		  0,
-		  true,
-		  false,
-		  1 },
-		{ "GSO whose checksum is elsewhere",
-		  PROBE_TCP4,
-		  &all,
-		  { .flags = 1, .gso_type = 1, .gso_size = 1448, .csum_start = 34, .csum_offset = 6 },
-		  -EBADMSG,
-		  false,
-		  false,
-		  0 },
-		{ "GSO of size 0",
-		  PROBE_TCP4,
-		  &all,
-		  { .flags = 1, .gso_type = 1, .csum_start = 34, .csum_offset = 16 },
-		  -EBADMSG,
-		  false,
-		  false,
-		  0 },
-		{ "GSO v4 of an IPv6 packet",
-		  PROBE_TCP6,
-		  &all,
-		  { .flags = 1, .gso_type = 1, .gso_size = 1448, .csum_start = 54, .csum_offset = 16 },
-		  -EBADMSG,
-		  false,
-		  false,
-		  0 },
-		{ "GSO of UDP",
-		  PROBE_UDP4,
-		  &all,
-		  { .flags = 1, .gso_type = 3, .gso_size = 1448, .csum_start = 34, .csum_offset = 6 },
-		  -EOPNOTSUPP,
-		  false,
-		  false,
-		  0 },
-		{ "GSO with ECN, which netif has no name for",
-		  PROBE_TCP4,
-		  &all,
-		  { .flags = 1, .gso_type = 0x81, .gso_size = 1448, .csum_start = 34, .csum_offset = 16 },
-		  -EOPNOTSUPP,
-		  false,
-		  false,
-		  0 },
-	};
 	struct net_meta m;
 	bool finish;
 
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct probe p = probe_of(rows[i].kind, 0);
+	for (size_t i = 0; i < ARRAY_SIZE(from_tap); i++) {
+		struct probe p = probe_of(from_tap[i].kind, 0);
 		int err;
 
-		probe_build(&p, buf, 3000, true, rows[i].v.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM);
-		err = offload_from_vnet(&rows[i].v, buf, FRAME_HEAD_MAX, 3000, rows[i].takes, &m, &finish);
-		if (err != rows[i].want)
-			fail_msg("%s: %d", rows[i].what, err);
+		probe_build(&p, buf, 3000, true, from_tap[i].v.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM);
+		err = offload_from_vnet(&from_tap[i].v, buf, FRAME_HEAD_MAX, 3000, from_tap[i].takes, &m, &finish);
+		if (err != from_tap[i].want)
+			fail_msg("%s: %d", from_tap[i].what, err);
 		if (err == 0 && m.gso_type) { /* whatever was in the field */
 			struct frame_head h;
 			uint16_t pseudo;
@@ -346,9 +340,9 @@ static void from_a_tap(void **state)
 			pseudo = frame_pseudo(buf, &h, 3000 - h.l4);
 			assert_memory_equal(buf + h.l4 + h.csum, &pseudo, 2);
 		}
-		if (err == 0 &&
-		    (m.csum_blank != rows[i].blank || finish != rows[i].finish || m.gso_type != rows[i].gso))
-			fail_msg("%s: blank %d, finish %d, gso %d", rows[i].what, m.csum_blank, finish, m.gso_type);
+		if (err == 0 && (m.csum_blank != from_tap[i].blank || finish != from_tap[i].finish ||
+				 m.gso_type != from_tap[i].gso))
+			fail_msg("%s: blank %d, finish %d, gso %d", from_tap[i].what, m.csum_blank, finish, m.gso_type);
 	}
 }
 

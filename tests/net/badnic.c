@@ -330,6 +330,32 @@ static uint32_t number(const char *s)
 	return (uint32_t)strtoul(s, NULL, 0);
 }
 
+static void step_mcast(struct nic_queue *q, bool join, uint8_t last)
+{
+	uint32_t n = mcast(q, join ? XEN_NETIF_EXTRA_TYPE_MCAST_ADD : XEN_NETIF_EXTRA_TYPE_MCAST_DEL, last);
+
+	push_tx(q);
+	answers(q, n);
+}
+
+static void step_join_many(struct nic_queue *q, uint32_t n)
+{
+	uint32_t refused = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct netif_tx_response r;
+
+		mcast(q, XEN_NETIF_EXTRA_TYPE_MCAST_ADD, (uint8_t)i);
+		push_tx(q);
+		if (!all_answered(q, PATIENCE))
+			die("address %u has no answer", i);
+		memcpy(&r, tx_slot(q, q->tx_cons), sizeof(r));
+		refused += r.status != NETIF_RSP_OKAY ? 1u : 0u;
+		q->tx_cons = q->tx_prod;
+	}
+	printf("refused %u\n", refused);
+}
+
 static int steps(char **a)
 {
 	struct nic_queue *q = &g.q[0];
@@ -380,28 +406,10 @@ static int steps(char **a)
 			put("state", "%u", number(a[1]));
 			a++;
 		} else if (!strcmp(*a, "join") || !strcmp(*a, "leave")) { /* LAST-BYTE */
-			uint32_t n = mcast(q,
-					   **a == 'j' ? XEN_NETIF_EXTRA_TYPE_MCAST_ADD : XEN_NETIF_EXTRA_TYPE_MCAST_DEL,
-					   (uint8_t)number(a[1]));
-
-			push_tx(q);
-			answers(q, n);
+			step_mcast(q, **a == 'j', (uint8_t)number(a[1]));
 			a++;
 		} else if (!strcmp(*a, "join-many")) { /* N: how many were refused */
-			uint32_t refused = 0, n = number(a[1]);
-
-			for (uint32_t i = 0; i < n; i++) {
-				struct netif_tx_response r;
-
-				mcast(q, XEN_NETIF_EXTRA_TYPE_MCAST_ADD, (uint8_t)i);
-				push_tx(q);
-				if (!all_answered(q, PATIENCE))
-					die("address %u has no answer", i);
-				memcpy(&r, tx_slot(q, q->tx_cons), sizeof(r));
-				refused += r.status != NETIF_RSP_OKAY ? 1u : 0u;
-				q->tx_cons = q->tx_prod;
-			}
-			printf("refused %u\n", refused);
+			step_join_many(q, number(a[1]));
 			a++;
 		} else if (!strcmp(*a, "node")) { /* NAME=VALUE, now */
 			char *eq = strchr(a[1], '=');
