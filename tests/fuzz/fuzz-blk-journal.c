@@ -5,9 +5,7 @@
  * request may be lost or answered twice.
  * Input: byte 0: which.  Any bytes: a queue's part.  Deaths: a byte a step of the worker, and how many steps each life has.
  */
-#define SYNTH_CRASH_POINTS
-#include <setjmp.h>
-/* The crash points of this copy are ours. */
+#include "tests/fuzz/mortal.h"
 #include "backend/block/blk-journal.c"
 #include "tests/fuzz/fuzz.h"
 
@@ -32,18 +30,6 @@ static size_t part_bytes(void)
 }
 
 /* ------------------------------------------------------------------ any bytes */
-
-void crash_point(const char *name);
-
-static sigjmp_buf grave;
-static uint32_t steps_left;
-static bool mortal;
-
-void crash_point(const char *name)
-{
-	if (mortal && steps_left-- == 0)
-		siglongjmp(grave, 1);
-}
 
 static void in_range(const struct blk_journal_queue *j, const struct found *f, uint32_t rsp_prod)
 {

@@ -4,27 +4,13 @@
  * any ring; or it was kept by workers that died at any step: then each slot of the ring gets one answer, the right one, in its place.
  * Input: byte 0: 0xff deaths, else any bytes.  Deaths: a byte a step of the worker, and how many steps each life has.
  */
-#define SYNTH_CRASH_POINTS
-#include <setjmp.h>
-/* The crash points of this copy are ours. */
+#include "tests/fuzz/mortal.h"
 #include "common/ring/redo.c"
 #include "tests/fuzz/fuzz.h"
 
 #define ENT  12u
 #define RSP  4u
 #define ENTS 256u /* of a page */
-
-void crash_point(const char *name);
-
-static sigjmp_buf grave;
-static uint32_t steps_left;
-static bool mortal;
-
-void crash_point(const char *name)
-{
-	if (mortal && steps_left-- == 0)
-		siglongjmp(grave, 1);
-}
 
 static struct redo_log *make_log(void)
 {
