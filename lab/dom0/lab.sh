@@ -313,6 +313,26 @@ no_more_than() {
 	done
 }
 
+# cycles DEVICE DAEMON: the case's `cycle` a hundred times, and nothing is left of them.  DEVICE of the guest stays meanwhile, so that its
+# worker of DAEMON does, and what it may lose piles up.
+cycles() {
+	_of=$(domid) _worker=$(field "$1" worker) _turn=0
+	for _ in 1 2 3; do cycle; done # the first may leave caches behind
+	_before=$(held "$_of" "$2" "$_worker")
+	[ "$(mapped "$_of")" -gt 0 ] || fail "the hypervisor tells of no mapped grant at all"
+	while [ $_turn -lt "${CYCLES:-100}" ]; do
+		cycle
+		_turn=$((_turn + 1))
+	done
+	eventually 10 _no_more_held "$_of" "$2" || fail "before: $_before; after: $_after"
+	[ "$(field "$1" worker)" = "$_worker" ] || fail "the worker is another one"
+	note "$_turn cycles; before: $_before; after: $_after"
+}
+_no_more_held() {
+	_after=$(held "$1" "$2" "$_worker")
+	no_more_than "$_before" "$_after"
+}
+
 # A domain which is dead and still there has pages someone maps.
 no_zombie() { case $(xl list) in *'(null)'*) return 1 ;; esac; }
 nothing_left() { [ -z "$(leftovers)" ]; }
