@@ -17,49 +17,8 @@
 #define PLUGIN          "nbdkit-synth-plugin.so"
 #define CLOSE_MS        10000u
 #define RECONNECT_MAX_S 31536000u
-#define NEXT_STATE      "see what holds it with `" PROGRAM " list` here and `synthctl list` on the host"
 
 /* ------------------------------------------------------------------ the device */
-
-int target_open(struct target *t, const struct blkfront_config *c)
-{
-	const char *why;
-	int err = blkfront_open(t->store, &t->dev, c, &t->b);
-
-	if (err == 0)
-		err = blkfront_watch(t->b);
-	switch (err) {
-	case 0:
-		return 0;
-	case -EBUSY:
-		return complain(EXIT_BUSY, "stop the other process, or unmount and unbind it from the kernel's driver",
-				"cannot open %s: another process or the kernel uses it", t->name);
-	case -ENODEV:
-		return complain(EXIT_NOTFOUND, NEXT_STATE, "cannot open %s: it has no back end", t->name);
-	case -ECONNREFUSED:
-		return complain(EXIT_FAILED, "see the back end's log", "cannot open %s: the back end refused", t->name);
-	case -EPROTO:
-		return complain(EXIT_FAILED, "see what it publishes: " PROGRAM " info",
-				"cannot open %s: the back end's offer makes no sense", t->name);
-	case -ETIMEDOUT:
-		why = t->dev.back[0] ? xenbus_state_name(front_read_state(t->store, t->dev.back)) : "gone";
-		return complain(EXIT_TIMEOUT, "is the back end's daemon running? `synthctl status` on the host",
-				"cannot open %s: no answer from the back end in time (it is %s)", t->name, why);
-	case -EINTR:
-		return complain(EXIT_FAILED, NULL, "interrupted: %s was not opened yet", t->name);
-	case -ENOSPC:
-	case -ENOMEM:
-		return complain(
-			EXIT_FAILED,
-			"use a smaller --depth, --bs or --queues, or raise /sys/module/xen_gntalloc/parameters/limit",
-			"cannot open %s: no more pages can be granted: %s", t->name, strerror(-err));
-	case -EACCES:
-	case -EPERM:
-		return complain(EXIT_PERMISSION, "run it as root", "cannot open %s: %s", t->name, strerror(-err));
-	default:
-		return complain(EXIT_FAILED, NULL, "cannot open %s: %s", t->name, strerror(-err));
-	}
-}
 
 int target_over(struct target *t, const char *what)
 {
@@ -154,6 +113,10 @@ static const struct tool_class disks = {
 	.device = "disk",
 	.example = "no device name (like xvda) or number (like 51712)",
 	.none = "attach one on the host: synthctl attach disk DOM file:/PATH --user-frontend",
+	.free_it = "stop the other process, or unmount and unbind it from the kernel's driver",
+	.silent = "is the back end's daemon running? `synthctl daemon status` on the host",
+	.use_less = "use a smaller --depth, --bs or --queues, or raise /sys/module/xen_gntalloc/parameters/limit",
+	.nonsense = "the back end's offer makes no sense",
 	.parse = vdev_parse,
 	.name = name_of,
 	.describe = describe,
@@ -163,6 +126,15 @@ static const struct tool_class disks = {
 int target_find(struct target *t, const char *dev)
 {
 	return tool_find(&disks, dev, &t->store, &t->dev, t->name);
+}
+
+int target_open(struct target *t, const struct blkfront_config *c)
+{
+	int err = blkfront_open(t->store, &t->dev, c, &t->b);
+
+	if (err == 0)
+		err = blkfront_watch(t->b);
+	return err < 0 ? tool_not_opened(&disks, t->store, &t->dev, t->name, err) : 0;
 }
 
 static int cmd_list(int argc, char **argv)

@@ -221,6 +221,40 @@ int tool_find(const struct tool_class *c, const char *dev, struct store **s, str
 	return 0;
 }
 
+int tool_not_opened(const struct tool_class *c, struct store *s, const struct front_dev *d, const char *name, int err)
+{
+	char next[128];
+
+	switch (err) {
+	case -EBUSY:
+		return complain(EXIT_BUSY, c->free_it, "cannot open %s: another process or the kernel uses it", name);
+	case -ENODEV:
+		snprintf(next, sizeof(next), "see what holds it with `%s list` here and `synthctl list` on the host",
+			 tool_name);
+		return complain(EXIT_NOTFOUND, next, "cannot open %s: it has no back end", name);
+	case -ECONNREFUSED:
+		return complain(EXIT_FAILED, "see the back end's log", "cannot open %s: the back end refused", name);
+	case -EPROTO:
+		snprintf(next, sizeof(next), "see what it publishes: %s info", tool_name);
+		return complain(EXIT_FAILED, next, "cannot open %s: %s", name, c->nonsense);
+	case -ETIMEDOUT:
+		return complain(EXIT_TIMEOUT, c->silent,
+				"cannot open %s: no answer from the back end in time (it is %s)", name,
+				d->back[0] ? xenbus_state_name(front_read_state(s, d->back)) : "gone");
+	case -EINTR:
+		return complain(EXIT_FAILED, NULL, "interrupted: %s was not opened yet", name);
+	case -ENOSPC:
+	case -ENOMEM:
+		return complain(EXIT_FAILED, c->use_less, "cannot open %s: no more pages can be granted: %s", name,
+				strerror(-err));
+	case -EACCES:
+	case -EPERM:
+		return complain(EXIT_PERMISSION, "run it as root", "cannot open %s: %s", name, strerror(-err));
+	default:
+		return complain(EXIT_FAILED, NULL, "cannot open %s: %s", name, strerror(-err));
+	}
+}
+
 int tool_list(const struct tool_class *c, int argc, char **argv)
 {
 	struct front_dev *devs = NULL;

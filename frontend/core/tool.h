@@ -42,6 +42,9 @@ struct tool_class {
 	const char *device;  /* "disk" */
 	const char *example; /* of a DEV: "a device name (like xvda) or number (like 51712)" */
 	const char *none;    /* what to do when the domain has none */
+	/* of one that does not open: what holds it, and what to do when the back end is silent, or pages to grant run out */
+	const char *free_it, *silent, *use_less;
+	const char *nonsense; /* what the back end publishes makes no sense: what of it */
 	int (*parse)(const char *text, uint32_t *id);
 	void (*name)(uint32_t id, char name[16]);
 	struct json_object *(*describe)(struct store *s,
@@ -50,6 +53,8 @@ struct tool_class {
 };
 /* Find @dev (NULL: the only one), in a xenstore opened for it.  0, or an exit status with the reason told; *s may be open then. */
 int tool_find(const struct tool_class *c, const char *dev, struct store **s, struct front_dev *ret, char name[16]);
+/* What is said when opening @d, called @name, failed with @err; the exit status. */
+int tool_not_opened(const struct tool_class *c, struct store *s, const struct front_dev *d, const char *name, int err);
 /* The commands. */
 int tool_list(const struct tool_class *c, int argc, char **argv);
 int tool_info(const struct tool_class *c, int argc, char **argv);

@@ -13,57 +13,9 @@
 #include "common/span/span.h"
 #include "common/xen/paths.h"
 
-#define PROGRAM    "synth-netfront"
-#define NEXT_STATE "see what holds it with `" PROGRAM " list` here and `synthctl list` on the host"
+#define PROGRAM "synth-netfront"
 
 /* ------------------------------------------------------------------ the device */
-
-int target_failed(const struct target *t, int err)
-{
-	const char *why;
-
-	switch (err) {
-	case -EBUSY:
-		return complain(EXIT_BUSY, "stop the other process, or unbind it from the kernel's driver",
-				"cannot open %s: another process or the kernel uses it", t->name);
-	case -ENODEV:
-		return complain(EXIT_NOTFOUND, NEXT_STATE, "cannot open %s: it has no back end", t->name);
-	case -ECONNREFUSED:
-		return complain(EXIT_FAILED, "see the back end's log", "cannot open %s: the back end refused", t->name);
-	case -EPROTO:
-		return complain(EXIT_FAILED, "look at its nodes: " PROGRAM " info",
-				"cannot open %s: its mac is missing or makes no sense", t->name);
-	case -EOPNOTSUPP:
-		return complain(EXIT_FAILED, NULL, "cannot open %s: the back end does not offer feature-rx-copy",
-				t->name);
-	case -ETIMEDOUT:
-		why = t->dev.back[0] ? xenbus_state_name(front_read_state(t->store, t->dev.back)) : "gone";
-		return complain(EXIT_TIMEOUT, "is the back end running, and its hotplug script done?",
-				"cannot open %s: no answer from the back end in time (it is %s)", t->name, why);
-	case -EINTR:
-		return complain(EXIT_FAILED, NULL, "interrupted: %s was not opened yet", t->name);
-	case -ENOSPC:
-	case -ENOMEM:
-		return complain(EXIT_FAILED,
-				"use fewer --queues, --rx-bufs or --tx-bufs, or raise "
-				"/sys/module/xen_gntalloc/parameters/limit",
-				"cannot open %s: no more pages can be granted: %s", t->name, strerror(-err));
-	case -EACCES:
-	case -EPERM:
-		return complain(EXIT_PERMISSION, "run it as root", "cannot open %s: %s", t->name, strerror(-err));
-	default:
-		return complain(EXIT_FAILED, NULL, "cannot open %s: %s", t->name, strerror(-err));
-	}
-}
-
-int target_open(struct target *t, const struct netfront_config *c)
-{
-	int err = netfront_open(t->store, &t->dev, c, &t->n);
-
-	if (err == 0)
-		err = netfront_watch(t->n);
-	return err < 0 ? target_failed(t, err) : 0;
-}
 
 int target_disconnect(struct target *t)
 {
@@ -239,6 +191,10 @@ static const struct tool_class interfaces = {
 	.device = "interface",
 	.example = "no interface (like eth0) or number (like 0)",
 	.none = "attach one on the host: synthctl attach nic DOM --user-frontend",
+	.free_it = "stop the other process, or unbind it from the kernel's driver",
+	.silent = "is the back end running (`synthctl daemon status` on the host), and its hotplug script done?",
+	.use_less = "use fewer --queues, --rx-bufs or --tx-bufs, or raise /sys/module/xen_gntalloc/parameters/limit",
+	.nonsense = "its mac is missing or makes no sense",
 	.parse = parse_dev,
 	.name = name_of,
 	.describe = describe,
@@ -248,6 +204,23 @@ static const struct tool_class interfaces = {
 int target_find(struct target *t, const char *dev)
 {
 	return tool_find(&interfaces, dev, &t->store, &t->dev, t->name);
+}
+
+int target_failed(const struct target *t, int err)
+{
+	if (err == -EOPNOTSUPP)
+		return complain(EXIT_FAILED, NULL, "cannot open %s: the back end does not offer feature-rx-copy",
+				t->name);
+	return tool_not_opened(&interfaces, t->store, &t->dev, t->name, err);
+}
+
+int target_open(struct target *t, const struct netfront_config *c)
+{
+	int err = netfront_open(t->store, &t->dev, c, &t->n);
+
+	if (err == 0)
+		err = netfront_watch(t->n);
+	return err < 0 ? target_failed(t, err) : 0;
 }
 
 static int cmd_list(int argc, char **argv)
