@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 
 packages='autoconf automake libtool pkg-config gcc libc6-dev binutils make perl cpio kmod qemu-system-x86 libxen-dev xen-utils-4.17 xenstore-utils qemu-system-xen
 liburing-dev libnbd-dev libnbd-bin nbdkit nbdkit-plugin-dev libjson-c-dev libsmartcols-dev libcmocka-dev libseccomp-dev libcap-ng-dev
-fio e2fsprogs jq strace qemu-utils clang-14 libclang-rt-14-dev clang-format procps util-linux xz-utils iproute2 iputils-ping iperf3'
+fio e2fsprogs jq strace qemu-utils clang-14 libclang-rt-14-dev clang-format patch procps util-linux bsdextrautils xz-utils iproute2 iputils-ping iperf3'
 
 die() { printf 'setup: %s\n' "$@" >&2; exit 1; }
 

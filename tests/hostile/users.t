@@ -37,7 +37,7 @@ told 'too many queues' 2 'queues|32' attach disk sinner "$img" --queues 33
 told 'an unknown option' 2 'option' attach disk sinner "$img" --colour
 told 'an unknown command' 2 'command' atach disk sinner "$img"
 told 'an unknown class' 2 'disk' attach printer sinner "$img"
-told 'a missing argument' 2 '.' attach disk sinner
+told 'a missing argument' 2 'usage|missing|TARGET|image' attach disk sinner
 told 'show: no such device' 3 'no.*xvdz|xvdz' show sinner/xvdz
 told 'detach: no such device' 3 'xvdz' detach sinner/xvdz
 told 'resize: no such device' 3 'xvdz' resize sinner/xvdz 1G
@@ -64,7 +64,7 @@ start=$SECONDS
 timeout --foreground --preserve-status -s INT 1 synthctl detach sinner/xvda --wait 60 >"$W/out" 2>&1
 is 'Ctrl-C while waiting for a detach: status 130' $? 130
 like '... at once' $((SECONDS - start)) '^[0-5]$'
-like '... and says how things stand' "$(cat "$W/out")" '.'
+like '... and says how things stand' "$(cat "$W/out")" 'sinner/xvda'
 timeout --foreground --preserve-status -s INT 1 synthctl attach disk sinner "$W/b.img=xvdb" --user-frontend --wait 60 >"$W/out" 2>&1
 is 'Ctrl-C while waiting for the guest to connect: status 130' $? 130
 like '... and says how things stand' "$(cat "$W/out")" 'attached|xvdb'

@@ -6,6 +6,7 @@ world_start
 # XSA-482, XSA-487: who touches a guest's memory has no use for privcmd.
 worker_file=$SYNTH_BUILDDIR/backend/.libs/synth-blkd-worker
 [ -e "$worker_file" ] || worker_file=$SYNTH_BUILDDIR/backend/synth-blkd-worker
+check 'the worker can be read' readelf -d "$worker_file"
 is 'the worker knows nothing of privcmd (XSA-487)' "$( (cat "$worker_file"; readelf -d "$worker_file") | grep -aoE 'privcmd|libxen(ctrl|call|foreignmemory)' | sort -u)" ''
 
 # What a guest can write reaches no shell: there is none to reach.
@@ -15,6 +16,7 @@ shells() # PROGRAM...: which of a shell's calls they make
 	for p in "$@"; do
 		file=$SYNTH_BUILDDIR/backend/.libs/$p
 		[ -e "$file" ] || file=$SYNTH_BUILDDIR/backend/$p
+		nm -D -u "$file" | grep -qw read || echo "$p: nm does not tell"
 		nm -D -u "$file" | grep -wE 'system|popen|wordexp' | sed "s/^/$p/"
 	done
 }
