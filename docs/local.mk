@@ -3,6 +3,10 @@
 # They are made in docs/man/ of the build tree.
 EXTRA_DIST += $(pods) tools/setup.sh docs/control-protocol.md docs/xenstore-layout.md docs/xenbus.md docs/metrics.md docs/neighbours.md docs/supervision.md docs/path-of-a-request.md docs/path-of-a-frame.md docs/new-device-class.md docs/save-restore.md docs/advisories.md docs/reliability.md
 
+# What the manual pages name.
+dist_doc_DATA = README.md SECURITY.md docs/control-protocol.md docs/metrics.md docs/neighbours.md docs/path-of-a-frame.md docs/path-of-a-request.md \
+	docs/reliability.md docs/save-restore.md docs/supervision.md docs/xenstore-layout.md
+
 if HAVE_POD2MAN
 docs/man/.stamp: $(pods)
 	$(AM_V_GEN)$(MKDIR_P) docs/man; set -e; for p in $(pods); do \
