@@ -119,7 +119,7 @@ static void check_xen(struct doctor *d)
 	} else {
 		f = report_add(&d->report, "xen", LEVEL_NOTE, NULL, "Xen %s.%s%s, and this is not dom0", major, minor,
 			       extra);
-		finding_why(f, "back ends run in dom0, or in a driver domain");
+		finding_why(f, "the back ends run in dom0");
 	}
 }
 

@@ -10,8 +10,8 @@
  * then dropped like any others.
  *
  * The filter is a list of what is allowed; anything else kills the process.  Some calls are refused with an error instead:
- * those which the C library tries and can do without.  tests/sandbox/syscalls.t holds the list against what workers really
- * call: an entry too few kills one there, an entry too many fails the test.
+ * those which the C library tries and can do without.  tests/sandbox/calls-block.t and calls-net.t hold the list against what workers
+ * really call: an entry too few kills one there, an entry too many fails the test.
  */
 #include "config.h"
 #include <cap-ng.h>
