@@ -250,6 +250,7 @@ static int job_new(struct device *d, void (*run)(struct job *), void (*done)(str
 	j->vdev = d->vdev;
 	j->job.run = run;
 	j->job.done = done;
+	j->job.domid = d->domid;
 	j->again = d->adopted || d->resume;
 	j->unanswered = j->again && record_unanswered(d);
 	err = j->class->open_new(d->spec, d->name, j);

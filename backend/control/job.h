@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * job.h - work that may block (opening images, connecting to NBD servers), done on a few threads.  A job's run()
- * sees only what is in the job; done() is called on the loop.
+ * sees only what is in the job; done() is called on the loop.  One that never ends keeps neither another domain's waiting
+ * nor the end of the daemon.
  */
 #ifndef SYNTH_JOB_H
 #define SYNTH_JOB_H
@@ -16,12 +17,17 @@ struct job {
 	struct list link;
 	void (*run)(struct job *j);
 	void (*done)(struct job *j, bool cancelled); /* owns the job again */
+	uint32_t domid;                              /* whose share of the threads it takes; any number for nobody's */
 	bool cancelled;
+	uint64_t began_ns; /* job.c's */
 };
 
 int jobs_new(struct loop *l, struct jobs **ret) __must_check;
-/* Waits for what is running; done() is called, cancelled, for all. */
-void jobs_free(struct jobs *js);
+/*
+ * Waits for what is running, a second at most; done() is called, cancelled, for all that are over.  Returns how many are not:
+ * they and their threads are left alone, and the process is to end without the usual ceremonies.
+ */
+uint32_t jobs_free(struct jobs *js) __must_check;
 int jobs_start(struct jobs *js, struct job *j) __must_check;
 /* done() will still come, cancelled. */
 static inline void job_cancel(struct job *j)

@@ -37,7 +37,7 @@ pods += backend/control/synth-blkd.8.pod
 
 if HAVE_CMOCKA
 control_tests = backend/block/test-blk-front backend/block/test-fence backend/block/test-image backend/control/test-ctl backend/control/test-record \
-	backend/control/test-wire
+	backend/control/test-job backend/control/test-wire
 check_PROGRAMS += $(control_tests)
 TESTS += $(control_tests)
 backend_block_test_blk_front_LDADD = backend/libcontrol-pure.la $(CMOCKA_LIBS)
@@ -48,6 +48,8 @@ backend_block_test_image_LDADD = backend/libcontrol-pure.la $(CMOCKA_LIBS)
 backend_control_test_record_SOURCES = backend/control/test-record.c backend/control/record.c
 backend_control_test_record_LDADD = backend/libcontrol-pure.la backend/libwire.la common/libsynth-pure.la $(CMOCKA_LIBS)
 backend_control_test_wire_LDADD = backend/libwire.la $(CMOCKA_LIBS)
+backend_control_test_job_SOURCES = backend/control/test-job.c backend/control/job.c
+backend_control_test_job_LDADD = common/libsynth-common.la $(XEN_LIBS) $(CMOCKA_LIBS)
 backend_control_test_ctl_SOURCES = backend/control/test-ctl.c backend/control/ctl.c
 backend_control_test_ctl_CPPFLAGS = $(AM_CPPFLAGS) $(JSONC_CFLAGS)
 backend_control_test_ctl_LDADD = backend/libcontrol-pure.la common/libsynth-common.la $(XEN_LIBS) $(JSONC_LIBS) $(CMOCKA_LIBS)

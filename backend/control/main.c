@@ -508,14 +508,16 @@ static int control_start(struct control *c, const struct options *o)
 	return err;
 }
 
-static void control_end(struct control *c)
+/* How many threads are left, which wait for storage. */
+static uint32_t control_end(struct control *c)
 {
 	struct fault f = { .code = FAULT_FAILED };
 	struct device *d;
+	uint32_t left;
 
 	c->leaving = !c->stopping;
 	/* Nothing is taken out of xenstore; devices are forgotten, not detached. */
-	jobs_free(c->jobs);
+	left = jobs_free(c->jobs);
 	c->jobs = NULL;
 	fault_set(&f, FAULT_FAILED, 0, "%s is stopping", c->class->program);
 	list_for_each (d, &c->devices, link)
@@ -536,6 +538,7 @@ static void control_end(struct control *c)
 	loop_del_timer(c->store_retry);
 	loop_del_timer(c->watchdog);
 	loop_free(c->loop);
+	return left;
 }
 
 int main(int argc, char **argv)
@@ -547,6 +550,7 @@ int main(int argc, char **argv)
 			     .max_grants_all = DEFAULT_GRANTS_ALL,
 			     .bounce_mib = DEFAULT_BOUNCE_MIB,
 			     .uid_base = UINT32_MAX };
+	uint32_t left;
 	int err, lock;
 
 	log_init(c.class->program);
@@ -595,7 +599,11 @@ int main(int argc, char **argv)
 		upgrade_workers(&c);
 		err = loop_run(c.loop);
 	}
-	control_end(&c);
+	left = control_end(&c);
 	close(lock);
+	if (left > 0) {
+		log_warn("%u images were still being opened, whose storage does not answer", left);
+		_exit(err < 0 ? 1 : 0); /* whatever else is done at an end would have to get past these threads */
+	}
 	return err < 0 ? 1 : 0;
 }

@@ -329,6 +329,7 @@ void upgrade_start(struct control *c, const char *program, struct ctl_req *req)
 		j->req = req;
 		j->job.run = ask_run;
 		j->job.done = ask_done;
+		j->job.domid = UINT32_MAX;
 		snprintf(j->program, sizeof(j->program), "%s", program ? program : u->program);
 		if (jobs_start(c->jobs, &j->job) == 0) {
 			u->job = j;

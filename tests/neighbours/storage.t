@@ -52,4 +52,32 @@ wait $own
 is '... with every byte right' "$(jq -r '.errors, .mismatch' "$W/own.out" 2>/dev/null | tr '\n' ' ')" '0 false '
 check '... and the storage can be attached again' attach sinner "$W/nfs/disk" xvda --cache buffered
 check '... and works' bad 1 -n 20 51712 verify
+ctl detach sinner/xvda --force >/dev/null
+
+# What opens an image on it waits too, on a thread of the daemon's, and there may be many.
+kill -STOP "$server"
+sleep 1.5 # what the kernel knows of the file is out of date then
+opens() # NUMBER
+{
+	local n
+	for n in $(seq "$1"); do
+		background synthctl attach disk sinner "$W/nfs/disk=$((51712 + 16 * (n + 1)))" --ro --user-frontend >>"$W/opens.log" 2>&1
+	done
+	within 20 opening "$1"
+}
+opening() { [ "$(ctl list sinner --json | jq '[.devices[] | select(.phase == "attaching")] | length')" = "$1" ]; }
+check 'many images are opened whose storage does not answer' opens 12
+kill -KILL "$(show honest/xvda .worker)"
+check "... another guest's disk is opened again after its worker's death" goes_on 20 honest/xvda 10
+check '... another guest is attached a disk' attach honest "$(image d.img 1M)" xvdd
+check '... which is resized' ctl resize honest/xvdd 2M
+check '... and the daemon is upgraded' ctl daemon upgrade
+undisturbed 'many opens that do not end'
+check 'after an upgrade they are opened again' opens 12
+began=$(ms)
+check 'the daemon stops with them' ctl daemon stop
+check '... at once' blkd_wait_gone 5
+kill -CONT "$server"
+blkd_start
+undisturbed 'a stop with many opens that did not end'
 world_end
