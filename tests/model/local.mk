@@ -2,7 +2,7 @@
 # Ring, journal and crash, explored exhaustively: README.md.
 check_PROGRAMS += tests/model/model
 tests_model_model_SOURCES = tests/model/main.c tests/model/model.h tests/model/explore.c tests/model/explore.h \
-	tests/model/block.c tests/model/net.c
+	tests/model/block.c tests/model/rings.c tests/model/net.c
 tests_model_model_LDADD = common/libsynth-pure.la
 
 TESTS += tests/model/model.t tests/model/steps.t

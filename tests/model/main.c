@@ -17,6 +17,11 @@
 	{                                          \
 		__VA_ARGS__                        \
 	}
+#define RINGS(...)                                 \
+	&rings_model, &(const struct rings_config) \
+	{                                          \
+		__VA_ARGS__                        \
+	}
 #define NET(...)                               \
 	&net_model, &(const struct net_config) \
 	{                                      \
@@ -83,6 +88,23 @@ static const struct variant variants[] = {
 	{ "recovery without bounds", SHORT, BREAKS, BLOCK(2, 1, 2, 2, false, BLOCK_NO_BOUNDS, SCRIPTS("A")) },
 	{ "recovery without a count of what is in flight", SHORT, BREAKS,
 	  BLOCK(2, 1, 2, 2, false, BLOCK_NO_COUNT, SCRIPTS("A")) },
+
+	{ "rings: the design, two rings", SHORT, HOLDS,
+	  RINGS(2, false, RINGS_MARKS, SCRIPTS("w1w2/w7w4", "w7w1/w1w4", "r1w2/w3r2", "w7r1/r1w4", "w1/w1w1")) },
+	{ "rings: the design, three rings", SHORT, HOLDS,
+	  RINGS(2, false, RINGS_MARKS, SCRIPTS("w1r2/w7/w4", "w3/w6/r5w2")) },
+	{ "long: rings: the design, three crashes", LONG, HOLDS,
+	  RINGS(3, false, RINGS_MARKS, SCRIPTS("w1r2/w7w4/w4", "w3w1/w6w4/r5w2")) },
+	{ "rings: nothing is claimed", SHORT, BREAKS, RINGS(1, false, RINGS_NO_CLAIMS, SCRIPTS("w1/w1")) },
+	{ "rings: a successor claims what it can", SHORT, BREAKS, RINGS(1, false, 0, SCRIPTS("w1w2/w7w4", "w1/w7w4")) },
+	{ "rings: a successor claims up to the first it cannot", SHORT, BREAKS,
+	  RINGS(1, false, RINGS_PREFIX, SCRIPTS("w1w2/w7w4", "w1/w7w4")) },
+	{ "rings: a successor claims what it can, and that all ends", SHORT, BREAKS,
+	  RINGS(1, true, 0, SCRIPTS("w1/w7w4")) },
+	{ "rings: a successor claims up to the first it cannot, and that all ends", SHORT, HOLDS,
+	  RINGS(2, true, RINGS_PREFIX, SCRIPTS("w1w2/w7w4", "w1/w7w4", "w1r2/w7/w4")) },
+	{ "rings: marked after it went to the image", SHORT, BREAKS,
+	  RINGS(1, false, RINGS_MARKS | RINGS_MARK_LATE, SCRIPTS("w1/w1")) },
 
 	{ "nic: the design, ring of 2", SHORT, HOLDS, NET(2, 3, 2, 0, 0, SCRIPTS("11111", "212")) },
 	{ "nic: the design, ring of 4", SHORT, HOLDS, NET(4, 2, 4, 0, 0, SCRIPTS("12111", "3121", "222")) },

@@ -68,6 +68,26 @@ struct block_config {
 
 extern const struct model block_model;
 
+/* How the rings of one disk keep overlapping requests apart, over deaths. */
+enum rings_flag {
+	RINGS_MARKS = 1u
+		      << 0, /* the design: the journal says who has claimed its range, a successor claims for these */
+	RINGS_MARK_LATE = 1u << 1, /* with it: said after the request went to the image */
+	RINGS_PREFIX = 1u
+		       << 2, /* a successor claims what it can of each ring, in order, up to the first that it cannot */
+	RINGS_NO_CLAIMS = 1u << 3, /* nothing is claimed */
+				   /* 0: a successor claims whatever it can */
+};
+
+struct rings_config {
+	uint8_t crashes;
+	bool only_ends; /* nothing is asked but that all is answered */
+	uint32_t flags;
+	const char *const *scripts; /* of the rings, between slashes: w or r and the sectors, a bit each; NULL-ended */
+};
+
+extern const struct model rings_model;
+
 enum net_flag {
 	NET_NO_REDO = 1u << 0,
 	NET_COMMIT_LATE = 1u << 1,  /* committed after the ring was written */
