@@ -217,18 +217,28 @@ static int size_of(const struct file *f, uint64_t *ret)
 	return 0;
 }
 
+/*
+ * Does the device take this kind of discard?  Asked about a range that none can have, so that nothing is done: EINVAL says that it
+ * would have looked at the range, EOPNOTSUPP that it cannot.  An empty range will not do: older kernels (6.1) take {0, 0} as good, and
+ * throw away all of the device's page cache for it, with what was written and is not on the disk yet.
+ */
+static bool knows_discard(const struct file *f, unsigned long request)
+{
+	uint64_t misaligned[2] = { 1, 0 };
+
+	return ioctl(f->fd, request, misaligned) < 0 && errno == EINVAL;
+}
+
 static void learn_blockdev(struct file *f, struct blk_info *i)
 {
-	uint64_t none[2] = { 0, 0 }, misaligned[2] = { 1, 0 };
 	unsigned int pbs = 0;
 
 	if (ioctl(f->fd, BLKPBSZGET, &pbs) == 0 && pbs >= SECTOR_BYTES)
 		i->physical_sector = pbs;
 	i->discard_granularity = i->physical_sector;
-	/* Asked about impossible ranges: a device that can says EINVAL, one that cannot says EOPNOTSUPP. */
 	if (!i->readonly && (f->flags & BLK_O_DISCARD)) {
-		i->can_discard = ioctl(f->fd, BLKDISCARD, none) == 0 || errno == EINVAL;
-		i->can_secure_discard = ioctl(f->fd, BLKSECDISCARD, misaligned) < 0 && errno == EINVAL;
+		i->can_discard = knows_discard(f, BLKDISCARD);
+		i->can_secure_discard = knows_discard(f, BLKSECDISCARD);
 	}
 }
 
