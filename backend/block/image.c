@@ -43,10 +43,10 @@ static int open_fault(const struct image_uri *u, bool readonly, int err, struct 
 		return fault_set(f, FAULT_FAILED, err, "%s is a directory", u->path);
 	case -EBUSY:
 	case -ETXTBSY:
-		fault_set(f, FAULT_BUSY, -ETXTBSY, "%s is in use by this host (mounted, or held by another driver)",
+		fault_set(f, FAULT_BUSY, err, "%s is in use by this host (mounted, or held by another driver)",
 			  u->path);
 		fault_next(f, "see what holds it with: lsblk, fuser -v");
-		return -ETXTBSY; /* not worth trying again, unlike a lock */
+		return err;
 	default:
 		return fault_set(f, FAULT_FAILED, err, "cannot open %s: %s", u->path, strerror(-err));
 	}
@@ -192,6 +192,9 @@ static int open_file(const struct image_uri *u, bool readonly, bool direct, stru
 	if (!S_ISREG(before.st_mode) && !S_ISBLK(before.st_mode))
 		return fault_set(f, FAULT_FAILED, -EINVAL, "%s is neither a file nor a block device", u->path);
 
+	im->dev = S_ISBLK(before.st_mode) ? before.st_rdev : before.st_dev;
+	im->ino = S_ISBLK(before.st_mode) ? UINT64_MAX
+					  : before.st_ino; /* two nodes of one block device are one thing */
 	fd = open_cached(u, readonly, direct, &before, im);
 	if (fd < 0)
 		return open_fault(u, readonly, fd, f);
@@ -199,8 +202,6 @@ static int open_file(const struct image_uri *u, bool readonly, bool direct, stru
 		close(fd);
 		return fault_set(f, FAULT_FAILED, -EAGAIN, "%s was replaced while it was opened", u->path);
 	}
-	im->dev = S_ISBLK(st.st_mode) ? st.st_rdev : st.st_dev;
-	im->ino = S_ISBLK(st.st_mode) ? UINT64_MAX : st.st_ino; /* two nodes of one block device are one thing */
 	if (S_ISBLK(st.st_mode))
 		im->flags |= BLK_O_BLOCKDEV;
 	if (in_memory(fd, &st))

@@ -39,7 +39,8 @@ struct image {
 	char cache_why[96]; /* why it is not O_DIRECT though that was asked for; "" */
 };
 
-/* Blocks as long as the storage does.  0 or -errno and @f; -EBUSY: locked by somebody (dev and ino are set then). */
+/* Blocks as long as the storage does.  0 or -errno and @f; -EBUSY: somebody has it, a lock on it or (a block device) the device
+ * itself (dev and ino are set then). */
 int image_open(const struct image_uri *u, bool readonly, bool direct, struct image *ret, struct fault *f) __must_check;
 /* Grow or shrink the file to @size bytes. */
 int image_resize(const struct image_uri *u, uint64_t size, struct fault *f) __must_check;
