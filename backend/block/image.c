@@ -179,6 +179,17 @@ static int open_cached(const struct image_uri *u, bool readonly, bool direct, co
 	return open_mode(u, readonly, false, st);
 }
 
+/*
+ * O_NONBLOCK was for the opening alone, so that nothing that has taken the image's place keeps us (a FIFO), nor a drive without a medium.
+ * Left on, it is taken to mean that no transfer may sleep: where a file system knows no such transfers, io_uring refuses all of them.
+ */
+static int may_sleep(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags < 0 || fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0 ? -errno : 0;
+}
+
 static int open_file(const struct image_uri *u, bool readonly, bool direct, struct image *im, struct fault *f)
 {
 	struct stat before, st;
@@ -192,9 +203,9 @@ static int open_file(const struct image_uri *u, bool readonly, bool direct, stru
 	if (!S_ISREG(before.st_mode) && !S_ISBLK(before.st_mode))
 		return fault_set(f, FAULT_FAILED, -EINVAL, "%s is neither a file nor a block device", u->path);
 
+	/* Two nodes of one block device are one thing. */
 	im->dev = S_ISBLK(before.st_mode) ? before.st_rdev : before.st_dev;
-	im->ino = S_ISBLK(before.st_mode) ? UINT64_MAX
-					  : before.st_ino; /* two nodes of one block device are one thing */
+	im->ino = S_ISBLK(before.st_mode) ? UINT64_MAX : before.st_ino;
 	fd = open_cached(u, readonly, direct, &before, im);
 	if (fd < 0)
 		return open_fault(u, readonly, fd, f);
@@ -208,7 +219,11 @@ static int open_file(const struct image_uri *u, bool readonly, bool direct, stru
 		im->flags |= BLK_O_MEMORY;
 	if (readonly)
 		im->flags |= BLK_O_READONLY;
-	err = lock_image(u, fd, readonly, f);
+	err = may_sleep(fd);
+	if (err < 0)
+		fault_set(f, FAULT_FAILED, err, "cannot prepare %s: %s", u->path, strerror(-err));
+	else
+		err = lock_image(u, fd, readonly, f);
 	if (err == 0) {
 		err = image_size(fd, &st, &im->size);
 		err = err < 0 ? fault_set(f, FAULT_FAILED, err, "cannot tell the size of %s: %s", u->path,

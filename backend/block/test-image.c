@@ -181,6 +181,26 @@ static void test_a_good_image(void **state)
 	close(im.fd);
 }
 
+/* What is opened so that the opening does not hang is not left so: a store's transfers may sleep. */
+static void test_its_transfers_may_sleep(void **state)
+{
+	for (int direct = 0; direct < 2; direct++) {
+		struct image_uri u;
+		struct image im;
+		struct fault f;
+		int flags;
+
+		make("sleepy", 8192);
+		assert_int_equal(image_parse(in_dir("sleepy"), &u, &f), 0);
+		assert_int_equal(image_open(&u, false, direct, &im, &f), 0);
+		flags = fcntl(im.fd, F_GETFL);
+		assert_int_equal(flags & O_NONBLOCK, 0);
+		assert_int_equal(!!(flags & O_DIRECT), !!(im.flags & BLK_O_DIRECT));
+		assert_int_equal(flags & O_ACCMODE, O_RDWR);
+		close(im.fd);
+	}
+}
+
 static void refused(const char *name, bool ro, enum fault_code code, const char *why)
 {
 	struct image im;
@@ -376,6 +396,7 @@ int main(void)
 		cmocka_unit_test(test_null),
 		cmocka_unit_test(test_bad_targets),
 		cmocka_unit_test(test_a_good_image),
+		cmocka_unit_test(test_its_transfers_may_sleep),
 		cmocka_unit_test(test_absent),
 		cmocka_unit_test(test_not_a_file),
 		cmocka_unit_test(test_odd_sizes),
