@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # doctor.sh - sourced by the doctor's tests, after tests/lib/world.sh.
 # What it complains about, "LEVEL CHECK SUBJECT" a line
-problems() { ctl doctor "$@" --json | jq -r '.findings[] | select(.level == "warning" or .level == "error") | "\(.level) \(.check) \(.subject)"'; }
+problems() { ctl doctor "$@" --json | jq -rs 'if length != 1 then "no report" else .[0].findings[] end | if type == "string" then . else select(.level == "warning" or .level == "error") | "\(.level) \(.check) \(.subject)" end'; }
 # advice CHECK [SUBJECT]: the commands of that finding
 advice() { ctl doctor --json | jq -r --arg c "$1" --arg s "${2:-}" '.findings[] | select(.check == $c and .level != "ok" and ($s == "" or .subject == $s)) | .commands[]'; }
 # sick NAME PROBLEMS: exactly these
