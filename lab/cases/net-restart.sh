@@ -22,8 +22,12 @@ for who in worker daemon both; do
 		daemon_start netd
 		;;
 	esac
-	other() { w=$(field eth0 worker) && [ "$w" != null ] && [ "$w" != "$worker" ] && [ "$(field eth0 state)" = Connected ]; }
-	eventually 20 other
+	# A worker serves on while there is no daemon, and the next one finds it.
+	case $who in
+	daemon) served() { [ "$(field eth0 worker)" = "$worker" ] && [ "$(field eth0 state)" = Connected ]; } ;;
+	*) served() { another_worker eth0 "$worker"; } ;;
+	esac
+	eventually 20 served
 	wait $transfer
 	[ "$(sum /tmp/got)" = "$want" ]
 	[ "$(g -t 60 'ends /tmp/down.sum 50 && cat /tmp/down.sum' | cut -d' ' -f1)" = "$(sum /srv/down)" ]
