@@ -30,6 +30,7 @@ struct blk_spec {
 	uint32_t max_queues, poll_us;
 	/* of the last open */
 	bool opened, is_direct;
+	bool told; /* the guest was told info.sectors, if need be by a daemon before us */
 	char cache_why[96];
 	struct blk_info info;
 	struct fence *fence; /* nbd: of the worker's connection; NULL: there is none, or we do not have it */
@@ -136,6 +137,8 @@ static int blk_spec_load(const struct node_getter *g, const struct class_options
 
 	if (!s)
 		return fault_set(f, FAULT_FAILED, -ENOMEM, "out of memory");
+	if (g->get(g->arg, "sectors", value, sizeof(value)) == 0)
+		s->told = parse_str_u64(value, UINT64_MAX, &s->info.sectors) == 0;
 	err = g->get(g->arg, "params", target, sizeof(target));
 	if (err < 0)
 		fault_set(f, FAULT_FAILED, err, "cannot read its params node: %s", strerror(-err));
@@ -408,9 +411,9 @@ static int blk_info(void *spec, const void *body, size_t bytes)
 		return -EPROTO;
 	if (!s->discard || s->readonly || i.readonly)
 		i.can_discard = i.can_secure_discard = 0;
-	changed = s->opened && i.sectors != s->info.sectors;
+	changed = s->told && i.sectors != s->info.sectors;
 	s->info = i;
-	s->opened = true;
+	s->opened = s->told = true;
 	return changed;
 }
 

@@ -29,6 +29,8 @@
 #define RESUME_MS      500u /* between two tries to serve a guest again whose worker died */
 
 static void connect_rings(struct device *d);
+static int size_heard(struct device *d, const void *body, size_t bytes);
+static void resize_go_on(struct device *d, int err, const struct fault *why);
 
 /* ---------------------------------------------------------------- opening */
 
@@ -85,7 +87,7 @@ static void open_reply(void *arg, int err, const struct wire_msg *m)
 	if (err == -EPIPE)
 		return; /* device_worker_lost() comes */
 	if (err == 0)
-		err = d->c->class->info(d->spec, m->body, m->hdr.bytes);
+		err = size_heard(d, m->body, m->hdr.bytes);
 	if (err < 0) {
 		if (err == -ECHILD)
 			fault_set(&f, FAULT_FAILED, err,
@@ -721,6 +723,8 @@ void device_opened(struct device *d, int err, const struct fault *f)
 		device_attach_opened(d, err, f);
 	else if (d->phase == DEVICE_LIVE)
 		opened_live(d, err, f);
+	if (d->resize_due)
+		resize_go_on(d, err, f);
 }
 
 /* Nobody will serve this connection any more. */
@@ -810,7 +814,7 @@ static void resume(struct device *d)
 	device_connect(d);
 }
 
-void device_worker_lost(struct device *d, const char *how)
+static void worker_lost(struct device *d, const char *how)
 {
 	bool had_rings = d->has_rings || d->resume, drained = d->draining;
 	struct fault f = { .code = FAULT_FAILED };
@@ -823,7 +827,10 @@ void device_worker_lost(struct device *d, const char *how)
 	d->has_rings = d->draining = false;
 	free_ports(d);
 	fault_set(&f, FAULT_FAILED, -EPIPE, "its worker process %s", how);
-	device_waits_done(d, WAIT_RESIZE, &f);
+	if (d->resize_asked) {
+		d->resize_asked = false;
+		d->resize_due = true;
+	}
 	if (d->phase == DEVICE_ATTACHING) {
 		device_opened(d, -EPIPE, &f);
 	} else if (d->phase == DEVICE_LIVE && had_rings && drained && d->drain_finish && !d->forced) {
@@ -838,6 +845,17 @@ void device_worker_lost(struct device *d, const char *how)
 		snprintf(d->broken, sizeof(d->broken), "%.*s", (int)sizeof(d->broken) - 1, f.why);
 		rings_over(d);
 		device_event(d, BACK_EV_LOST);
+	}
+}
+
+void device_worker_lost(struct device *d, const char *how)
+{
+	struct fault f = { .code = FAULT_FAILED };
+
+	worker_lost(d, how);
+	if (d->resize_due && d->opening == OPEN_NONE) {
+		fault_set(&f, FAULT_FAILED, -EPIPE, "its worker process %s", how);
+		resize_go_on(d, -EPIPE, &f);
 	}
 }
 
@@ -869,7 +887,7 @@ void device_hand_over(struct device *d, struct worker *to, uint64_t since)
 	if (again || !open)
 		return;
 	d->handed_ns = since;
-	device_worker_lost(d, "is replaced");
+	worker_lost(d, "is replaced");
 	if (d->resume || d->phase != DEVICE_LIVE)
 		return;
 	/* No guest uses it at the moment: hold the image all the same. */
@@ -904,7 +922,7 @@ void device_wire_event(struct control *c, struct worker *w, const struct wire_ms
 			log_debug("%s: its error node could not be written", d->name);
 		break;
 	case WIRE_EV_RESIZED:
-		if (device_resized(d, m->body, m->hdr.bytes) < 0)
+		if (size_heard(d, m->body, m->hdr.bytes) < 0)
 			log_error("%s: the worker told an impossible size", d->name);
 		break;
 	default:
@@ -914,19 +932,29 @@ void device_wire_event(struct control *c, struct worker *w, const struct wire_ms
 
 /* ----------------------------------------------------------------- resize */
 
-int device_resized(struct device *d, const void *body, size_t bytes)
+/* Connected again tells a connected guest to look; else it will read it when it connects. */
+int device_publish_size(struct device *d)
 {
-	int changed = d->c->class->info(d->spec, body, bytes), err;
+	int err;
 
-	if (changed <= 0)
-		return changed;
-	log_info("%s: its size changed", d->name);
-	/* Connected again tells a connected guest to look; else it will read it when it connects. */
-	if (d->published != XenbusStateInitWait && d->published != XenbusStateConnected)
+	if (!d->size_due || (d->published != XenbusStateInitWait && d->published != XenbusStateConnected))
 		return 0;
-	err = layout_state(d, d->published);
+	log_info("%s: its size changed", d->name);
+	err = layout_state(d, d->published); /* what is written with it is all that is due */
 	if (err < 0)
 		log_error("%s: cannot tell the guest of the new size: %s", d->name, strerror(-err));
+	return err;
+}
+
+/* The worker's word; a size that could not be published stays due. */
+static int size_heard(struct device *d, const void *body, size_t bytes)
+{
+	int changed = d->c->class->info(d->spec, body, bytes);
+
+	if (changed < 0)
+		return changed;
+	d->size_due |= changed > 0;
+	(void)device_publish_size(d);
 	return 0;
 }
 
@@ -937,24 +965,67 @@ static void resize_reply(void *arg, int err, const struct wire_msg *m)
 
 	if (err == -EPIPE)
 		return;
+	d->resize_asked = false;
 	if (err == 0)
-		err = device_resized(d, m->body, m->hdr.bytes);
-	if (err < 0)
+		err = size_heard(d, m->body, m->hdr.bytes);
+	if (err < 0) {
 		fault_set(&f, FAULT_FAILED, err, "the worker cannot use the new size: %s", strerror(-err));
+	} else {
+		err = device_publish_size(d);
+		if (err < 0)
+			fault_set(&f, FAULT_FAILED, err, "the guest cannot be told: %s", strerror(-err));
+	}
 	device_waits_done(d, WAIT_RESIZE, err < 0 ? &f : NULL);
 }
 
-int device_resize_look(struct device *d, struct fault *f)
+static int resize_may(const struct device *d, struct fault *f)
+{
+	if (d->resize || d->resize_due || d->resize_asked)
+		return fault_set(f, FAULT_BUSY, -EBUSY, "it is being resized already");
+	if (d->phase == DEVICE_LIVE && d->opening != OPEN_NONE)
+		return 0;
+	fault_set(f, FAULT_FAILED, -ENOTCONN, "no worker has it open at the moment");
+	fault_next(f, "its guest is told of a new size when it is served again");
+	return -ENOTCONN;
+}
+
+/* Now, or when a worker has it open that can be asked: one that hands over to another cannot. */
+static int resize_ask(struct device *d, struct fault *f)
 {
 	struct worker_ask q = {
 		.type = WIRE_RESIZE, .handle = d->handle, .deadline_ms = OPEN_MS, .fn = resize_reply, .arg = d
 	};
 	int err;
 
-	if (d->phase != DEVICE_LIVE || d->opening != OPEN_DONE)
-		return fault_set(f, FAULT_FAILED, -ENOTCONN, "no worker has it open at the moment");
+	d->resize_due = d->opening != OPEN_DONE || worker_leaving(d->worker);
+	if (d->resize_due)
+		return 0;
 	err = worker_ask(d->worker, &q);
+	d->resize_asked = err == 0;
 	return err < 0 ? fault_set(f, FAULT_FAILED, err, "cannot ask the worker: %s", strerror(-err)) : 0;
+}
+
+/* It was opened again, or (@err) could not be. */
+static void resize_go_on(struct device *d, int err, const struct fault *why)
+{
+	struct fault f = { .code = FAULT_FAILED };
+
+	if (err < 0) {
+		d->resize_due = false;
+		f = *why;
+		fault_next(&f, "its guest is told of a new size when it is served again");
+	} else {
+		err = resize_ask(d, &f);
+	}
+	if (err < 0)
+		device_waits_done(d, WAIT_RESIZE, &f);
+}
+
+int device_resize_look(struct device *d, struct fault *f)
+{
+	int err = resize_may(d, f);
+
+	return err < 0 ? err : resize_ask(d, f);
 }
 
 static void resize_job_run(struct job *job)
@@ -984,10 +1055,9 @@ int device_resize_image(struct device *d, uint64_t size, struct fault *f)
 {
 	int err;
 
-	if (d->resize)
-		return fault_set(f, FAULT_BUSY, -EBUSY, "it is being resized already");
-	if (d->phase != DEVICE_LIVE || d->opening != OPEN_DONE)
-		return fault_set(f, FAULT_FAILED, -ENOTCONN, "no worker has it open at the moment");
+	err = resize_may(d, f);
+	if (err < 0)
+		return err;
 	err = job_new(d, resize_job_run, resize_job_done, &d->resize);
 	if (err == 0) {
 		d->resize->size = size;

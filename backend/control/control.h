@@ -224,6 +224,9 @@ struct device {
 	struct front_params *params;    /* while connected */
 	struct evtchn *ports[WIRE_MAX_QUEUES];
 	struct open_job *resize;
+	bool resize_asked,
+		resize_due; /* the worker was asked for the size; it is to be, when one has it open that can be */
+	bool size_due;      /* what is in xenstore is not the size any more */
 
 	struct list waits; /* struct device_wait */
 	struct loop_timer *linger;
@@ -278,7 +281,7 @@ void device_domain_changed(struct device *d);
 /* The domain is no more, or dying. */
 void device_domain_gone(struct device *d);
 struct json_object *device_json(struct device *d);
-int device_resized(struct device *d, const void *body, size_t bytes);
+int device_publish_size(struct device *d); /* if it is due */
 
 /* connect.c */
 void device_attach_opened(struct device *d, int err, const struct fault *f); /* instance.c */

@@ -611,6 +611,7 @@ bool device_take(struct device *d, struct found_device *f)
 	d->handle = f->handle;
 	memcpy(d->identity, w->tag.id, sizeof(d->identity));
 	d->opening = OPEN_DONE;
+	d->size_due = err > 0; /* the daemon before us died before it could publish it */
 	d->has_rings = w->state != WIRE_DEVICE_OPEN;
 	d->was_draining = w->state == WIRE_DEVICE_DRAINING;
 	if (w->broken)
@@ -696,6 +697,8 @@ int device_adopt(struct device *d, uint32_t back_state, bool online)
 	if (d->opening == OPEN_NONE)
 		device_open(d, ADOPT_PATIENCE_MS); /* hold the image, know its size */
 served:
+	if (err == 0)
+		(void)device_publish_size(d);
 	if (err == -ENOENT) {
 		d->toolstack = true;
 		device_post(d, BACK_EV_FORCE);

@@ -263,6 +263,8 @@ int layout_state(struct device *d, uint32_t state)
 	nodes_free(&ch.live);
 	if (err == 0)
 		d->published = state;
+	if (err == 0 && (state == XenbusStateInitWait || state == XenbusStateConnected))
+		d->size_due = false;
 	return err;
 }
 

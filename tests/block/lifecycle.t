@@ -79,6 +79,45 @@ is 'online resize: a front end connected later sees it' "$(front 1 info xvda --j
 like 'online resize: the new part is served' "$(bad 1 -n 60 51712 verify)" 'verified 60'
 truncate -s 24M "$img"
 is 'resize without a size takes the image as it is' "$(ctl resize sinner/xvda --json | jq .size)" $((24 << 20))
+
+# Somebody dies in the middle of it, when the image has its new size and the guest does not know yet.
+rm "$W/io"
+background hostxen run -d 1 -- synth-blkfront io xvda --rw randrw --verify --rate 200 --runtime 600 --size 8M >"$W/io" 2>&1
+within 10 more_requests sinner/xvda 20
+has_size() { [ "$(stat -c %s "$img")" = $(($1 << 20)) ]; }
+knows() { [ "$(node sectors)" = $(($2 << 11)) ] && grep -q "resized from $(($1 << 11)) to $(($2 << 11)) sectors" "$W/io"; } # MIB MIB
+middle() # MIB: the image has that size; the worker hangs, so that no more happens
+{
+	worker=$(show sinner/xvda .worker)
+	kill -STOP "$worker"
+	timeout 40 synthctl resize sinner/xvda "$1M" >"$W/resize.out" 2>&1 &
+	resize=$!
+	within 10 has_size "$1"
+}
+check 'the worker dies in a resize' middle 32
+kill -KILL "$worker"
+wait $resize
+is '... which succeeds all the same' $? 0
+check '... and the connected guest is told' within 10 knows 24 32
+for mib in 36 40; do # (a stopped process of a group that becomes an orphan is sent SIGHUP: the first time the worker may quit)
+	check 'the daemon dies in a resize' middle $mib
+	kill -KILL "$blkd_pid"
+	wait $resize
+	kill -CONT "$worker"
+	blkd_start
+	check '... the next one tells the connected guest' within 10 knows $((mib - 4)) $mib
+done
+check 'both die in a resize' middle 48
+kill -KILL "$blkd_pid" "$worker"
+wait $resize
+blkd_start
+check '... the next ones tell the connected guest' within 10 knows 40 48
+check '... whose I/O goes on' goes_on 10 sinner/xvda 1
+check 'a resize is asked for while another goes on' middle 56
+is '... it is refused' "$(ctl resize sinner/xvda >/dev/null 2>&1; echo $?)" 4
+kill -CONT "$worker"
+wait $resize
+is '... and the other succeeds' "$? $(node sectors)" "0 $((56 << 11))"
 ctl detach sinner/xvda --force >/dev/null
 
 # ------------------------------------------------------------- domain destroy, 50 cycles

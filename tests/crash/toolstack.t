@@ -192,6 +192,8 @@ else
 		known '[' || complaint "resize, step $n: not known"
 		again "resize, step $n" resize sinner/xvda $((6 + n % 2))M
 		[ "$(show sinner/xvda .size)" = $(((6 + n % 2) << 20)) ] || complaint "resize, step $n: $(show sinner/xvda .size)"
+		n_sectors=$(dom0 xenstore-read /local/domain/0/backend/vbd/1/51712/sectors)
+		[ "$n_sectors" = $(((6 + n % 2) << 11)) ] || complaint "resize, step $n: the guest is told $n_sectors sectors"
 	done
 	gone 'resize'
 	verdict 'the daemon is killed in a resize' $((n - 1)) 3

@@ -114,9 +114,14 @@ kill -STOP "$pid"
 attach honest "$(nbd 1)" xvdb >"$W/a1" 2>&1 &
 a1=$!
 check 'the old worker was told' within $wait leaving
+timeout 40 synthctl resize honest/xvda 20M >"$W/resize.out" 2>&1 &
+resize=$!
 attach honest "$(nbd 2)" xvdc >"$W/a2" 2>&1 &
 a2=$!
 check 'a disk that is connected meanwhile is served' bad 2 -n 20 51760 verify
+wait $resize
+is 'a disk is resized meanwhile' "$? $(cat "$W/resize.out")" "0 $(cat "$W/resize.out")"
+is '... and its guest is told' "$(dom0 xenstore-read $back/sectors)" $((20 << 11))
 wait $a1
 is 'the disk that was waited for is attached' "$? $(cat "$W/a1")" "0 $(cat "$W/a1")"
 wait $a2
@@ -197,5 +202,5 @@ for n in $(seq "$rounds"); do
 done
 is 'a daemon that dies in the middle: the next one serves both' "$odd" ''
 undisturbed 'a daemon that dies in the middle'
-is 'the guest was told nothing, ever' "$(grep -c . "$W/watch")" 1
+is 'the guest was told of its new size, and nothing else ever' "$(grep -c . "$W/watch")" 2
 world_end
