@@ -16,7 +16,8 @@ int net_hdr_from_guest(const struct net_tx_packet *p, uint8_t *frame, struct vir
 
 /*
  * What a link says of the frame -> what the guest is told; a checksum it cannot finish itself (@features: NET_F_*) is
- * finished here, in @frame.  0, -EBADMSG: @v contradicts the frame; -EOPNOTSUPP: the guest cannot take what has to be cut.
+ * finished here, in @frame.  0; > 0: it is to be cut by the caller (cut.h), and @m is what is said of each segment; -EBADMSG: @v
+ * contradicts the frame; -EOPNOTSUPP: the guest cannot take what has to be cut.
  */
 int net_hdr_to_guest(const struct virtio_net_hdr *v, uint8_t *frame, uint32_t bytes, uint32_t features,
 		     struct net_meta *m) __must_check;

@@ -23,14 +23,33 @@
 #define DISCARDS   512u /* frames thrown away in a turn */
 #define LOOKS      8u   /* of so many looks one reads the link */
 
+/* Put aside, and the first segment is in its place. */
+static int begin_cut(struct net_queue *n, uint32_t size, struct net_frame *f)
+{
+	uint8_t *whole = n->rx_buf + NET_CUT_AT;
+	int rc;
+
+	memcpy(whole, f->data, f->bytes);
+	rc = net_cut_begin(&n->cut, whole, f->bytes, size);
+	if (rc < 0)
+		return rc;
+	f->bytes = net_cut_next(&n->cut, f->data);
+	STAT_ADD(n->stats.rx_cut, 1);
+	return 0;
+}
+
 /* Not to be given to this guest? */
 static bool unwanted(struct net_queue *n, const struct virtio_net_hdr *v, struct net_frame *f)
 {
 	struct net_dev *nic = n->nic;
 	bool known;
+	int rc = -ENETDOWN;
 
-	if (__atomic_load_n(&nic->link_down, __ATOMIC_RELAXED) ||
-	    net_hdr_to_guest(v, f->data, f->bytes, nic->features, &f->meta) < 0) {
+	if (!__atomic_load_n(&nic->link_down, __ATOMIC_RELAXED))
+		rc = net_hdr_to_guest(v, f->data, f->bytes, nic->features, &f->meta);
+	if (unlikely(rc > 0))
+		rc = begin_cut(n, v->gso_size, f);
+	if (rc < 0) {
 		STAT_ADD(n->stats.rx_dropped, 1);
 		return true;
 	}
@@ -55,6 +74,12 @@ static bool fetch(struct net_queue *n, uint32_t at)
 	struct net_frame *f = &n->next;
 	struct virtio_net_hdr v;
 
+	if (unlikely(net_cut_more(&n->cut))) { /* f->meta is every segment's */
+		f->data = n->rx_buf + at + LINK_HEADROOM;
+		f->bytes = net_cut_next(&n->cut, f->data);
+		f->slots = net_rx_slots(f->bytes, &f->meta);
+		return n->have = true;
+	}
 	for (uint32_t i = 0; i < NET_BATCH && !n->link_dead; i++) {
 		int len;
 
@@ -80,8 +105,10 @@ static bool fetch(struct net_queue *n, uint32_t at)
 			net_trace_frame(&n->nic->trace, f->data, f->bytes);
 			pthread_mutex_unlock(&n->nic->lock);
 		}
-		if (unwanted(n, &v, f))
+		if (unwanted(n, &v, f)) {
+			net_cut_drop(&n->cut);
 			continue;
+		}
 		n->have = true;
 		return true;
 	}
@@ -178,6 +205,7 @@ static void starve(struct net_queue *n, uint64_t now)
 	n->discard_at = now + DISCARD_NS;
 	do {
 		n->have = false;
+		net_cut_drop(&n->cut); /* all of it */
 		STAT_ADD(n->stats.rx_stalled, 1);
 	} while (++thrown < DISCARDS && fetch(n, 0));
 }
@@ -225,6 +253,8 @@ int net_queue_rx(struct net_queue *n, uint64_t now, bool *notify)
 	}
 	if (pending < 0)
 		return pending;
+	if (!n->have && net_cut_more(&n->cut))
+		(void)fetch(n, 0);
 	if (n->have && n->next.data != n->rx_buf + LINK_HEADROOM) {
 		memmove(n->rx_buf + LINK_HEADROOM, n->next.data, n->next.bytes);
 		n->next.data = n->rx_buf + LINK_HEADROOM;

@@ -95,7 +95,7 @@ uint64_t net_queue_idle(struct queue *q, uint64_t now, uint64_t idle_ns)
 	/* A frame may be waiting at the start of the second. */
 	(void)madvise(n->tx_buf, NET_BUFFER_BYTES, MADV_DONTNEED);
 	if (!n->have)
-		(void)madvise(n->rx_buf, NET_BUFFER_BYTES, MADV_DONTNEED);
+		(void)madvise(n->rx_buf, NET_RX_BUF_BYTES, MADV_DONTNEED);
 	return 0;
 }
 
@@ -111,9 +111,9 @@ int net_queue_start(struct queue *q)
 	return 0;
 }
 
-static uint8_t *map_buffer(void)
+static uint8_t *map_buffer(size_t bytes)
 {
-	void *p = mmap(NULL, NET_BUFFER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	return p == MAP_FAILED ? NULL : p;
 }
@@ -152,8 +152,8 @@ int net_queue_open(struct queue *q, const struct wire_connect *c)
 	n->nic = q->dev->priv;
 	n->link = &n->nic->link.queues[q->index];
 	n->until = UINT64_MAX;
-	n->tx_buf = map_buffer();
-	n->rx_buf = map_buffer();
+	n->tx_buf = map_buffer(NET_BUFFER_BYTES);
+	n->rx_buf = map_buffer(NET_RX_BUF_BYTES);
 	if (!n->tx_buf || !n->rx_buf)
 		return -ENOMEM;
 	rc = attach(q, NET_RING_TX, &n->tx, &n->tx_redo, sizeof(union net_tx_slot));
@@ -170,7 +170,7 @@ void net_queue_close(struct queue *q)
 	if (n->tx_buf)
 		munmap(n->tx_buf, NET_BUFFER_BYTES);
 	if (n->rx_buf)
-		munmap(n->rx_buf, NET_BUFFER_BYTES);
+		munmap(n->rx_buf, NET_RX_BUF_BYTES);
 	net_stats_add(&n->nic->past, &n->stats);
 	free(n);
 }

@@ -16,11 +16,15 @@
 #include "backend/net/net-rx.h"
 #include "backend/net/net-trace.h"
 #include "backend/worker/device.h"
+#include "common/net/cut.h"
 #include "common/ring/ring.h"
 
 #define NET_BATCH        64u /* packets of a turn, each way */
 #define NET_BUFFER_BYTES 262144u
 #define NET_FRAME_ALIGN  64u
+/* Of the receive buffer: a packet that is being cut, behind the frames of the turn. */
+#define NET_CUT_AT       NET_BUFFER_BYTES
+#define NET_RX_BUF_BYTES (NET_CUT_AT + (NET_RX_MAX_FRAME + 4095u) / 4096u * 4096u)
 
 /* Written by the queue's thread (STAT_ADD), summed by the main thread.  "tx" is what the guest sends. */
 #define NET_STATS(X)                                                                                       \
@@ -36,6 +40,7 @@
 	X(rx_packets)                                                                                      \
 	X(rx_bytes)                                                                                        \
 	X(rx_gso_packets)                                                                                  \
+	X(rx_cut)      /* packets cut into segments here, for a guest that would not behind a VLAN tag */  \
 	X(rx_errors)   /* the guest's buffers could not be written */                                      \
 	X(rx_dropped)  /* not fit for this guest: too long, to be cut, or nonsense; or the link is down */ \
 	X(rx_filtered) /* multicast the guest did not ask for */                                           \
@@ -110,6 +115,7 @@ struct net_queue {
 	uint64_t waiting_since;                   /* ns: .next lacks buffers since; 0: it does not */
 	uint64_t discard_at;                      /* ns: stalled: when to throw away again */
 	struct net_frame next;
+	struct net_cut cut; /* what comes after .next, of a packet at NET_CUT_AT; between turns not without .next */
 	uint32_t looks;
 	struct net_pace pace;
 	uint64_t read_at; /* ns: the link is not read before; 0: now */

@@ -133,6 +133,29 @@ static void test_to_guest(void **state)
 	assert_int_equal(net_hdr_to_guest(&v, f.b, 13, NET_F_ALL, &m), -EBADMSG);
 }
 
+/* Linux looks for the IP header where it is without a tag: nothing behind one may be left to it. */
+static void behind_a_tag_all_is_finished(void **state)
+{
+	for (uint32_t tags = 1; tags <= 2; tags++) {
+		struct virtio_net_hdr v = { .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .csum_offset = 16 };
+		struct net_meta m;
+		struct frame f;
+
+		ip4(&f, tags, 0, 6, 1000);
+		put_pseudo(&f);
+		v.csum_start = (uint16_t)f.l4;
+		assert_int_equal(net_hdr_to_guest(&v, f.b, f.n, NET_F_ALL, &m), 0);
+		assert_false(m.csum_blank);
+		assert_int_equal(verify(&f, 26 + 4 * tags, 8, 6), 0xffff);
+		v.gso_type = VIRTIO_NET_HDR_GSO_TCPV4;
+		v.gso_size = 500;
+		assert_true(net_hdr_to_guest(&v, f.b, f.n, NET_F_ALL, &m) > 0); /* to be cut */
+		assert_false(m.csum_blank || m.gso_type);
+		v.gso_type = VIRTIO_NET_HDR_GSO_TCPV6;
+		assert_int_equal(net_hdr_to_guest(&v, f.b, f.n, NET_F_ALL, &m), -EBADMSG);
+	}
+}
+
 /* ------------------------------------------------------------------ receive slots */
 
 static void test_rx_plan(void **state)
@@ -199,9 +222,13 @@ static void test_rx_flags(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_from_guest), cmocka_unit_test(test_gso_without_blank),
-		cmocka_unit_test(test_sums),       cmocka_unit_test(test_to_guest),
-		cmocka_unit_test(test_rx_plan),    cmocka_unit_test(test_rx_flags),
+		cmocka_unit_test(test_from_guest),
+		cmocka_unit_test(test_gso_without_blank),
+		cmocka_unit_test(test_sums),
+		cmocka_unit_test(test_to_guest),
+		cmocka_unit_test(test_rx_plan),
+		cmocka_unit_test(test_rx_flags),
+		cmocka_unit_test(behind_a_tag_all_is_finished),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,6 +44,12 @@ int offload_to_vnet(const struct net_meta *m, uint8_t *head, size_t have, uint32
 	return 0;
 }
 
+/* Linux does not look behind a VLAN tag for what is left to it, and drops the frame. */
+static bool tagged(const struct frame_head *h)
+{
+	return h->l3 != FRAME_ETH_LEN;
+}
+
 static int cut_from_vnet(const struct virtio_net_hdr *v, uint8_t *head, uint32_t bytes, const struct frame_head *h,
 			 const struct net_takes *takes, struct net_meta *ret)
 {
@@ -54,6 +60,8 @@ static int cut_from_vnet(const struct virtio_net_hdr *v, uint8_t *head, uint32_t
 		return -EOPNOTSUPP;
 	if (!h || h->proto != FRAME_PROTO_TCP || h->family != (four ? 4 : 6) || v->gso_size == 0)
 		return -EBADMSG;
+	if (tagged(h))
+		return 1;
 	if (four ? !takes->gso4 || !takes->csum4 : !takes->gso6 || !takes->csum6)
 		return -EOPNOTSUPP;
 	if (!(v->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM))
@@ -83,7 +91,8 @@ int offload_from_vnet(const struct virtio_net_hdr *v, uint8_t *head, size_t have
 	if (v->gso_type != VIRTIO_NET_HDR_GSO_NONE)
 		return cut_from_vnet(v, head, bytes, known ? &h : NULL, takes, ret);
 	/* The other end looks for the place itself: does it find the same one? */
-	if (known && h.l4 == v->csum_start && h.csum == v->csum_offset && (h.family == 4 ? takes->csum4 : takes->csum6))
+	if (known && !tagged(&h) && h.l4 == v->csum_start && h.csum == v->csum_offset &&
+	    (h.family == 4 ? takes->csum4 : takes->csum6))
 		ret->csum_blank = ret->data_validated = true;
 	else
 		*finish = true;

@@ -35,8 +35,9 @@ int offload_to_vnet(const struct net_meta *m, uint8_t *head, size_t have, uint32
 
 /*
  * From a TAP, or another of our workers, to the rings.  *finish: the checksum must be finished by the caller (csum_start and
- * csum_offset say where), because the other end would not know of it.  -EBADMSG: @v contradicts the headers; -EOPNOTSUPP: it has to
- * be cut in a way that the other end does not take.
+ * csum_offset say where), because the other end would not know of it, or not find it: behind a VLAN tag (cut.h).  > 0: for the same reason
+ * it must be cut by the caller, into segments of v->gso_size; @ret is what is said of each.  -EBADMSG: @v contradicts the headers;
+ * -EOPNOTSUPP: it has to be cut in a way that the other end does not take.
  */
 int offload_from_vnet(const struct virtio_net_hdr *v, uint8_t *head, size_t have, uint32_t bytes,
 		      const struct net_takes *takes, struct net_meta *ret, bool *finish) __must_check;

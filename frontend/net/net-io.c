@@ -111,6 +111,8 @@ static void reflect(struct job *j, const struct netfront_frame *f)
 	err = offload_to_vnet(&f->meta, j->frame, f->bytes, f->bytes, &v);
 	if (err == 0)
 		err = offload_from_vnet(&v, j->frame, f->bytes, f->bytes, &takes, &meta, &finish);
+	if (err > 0) /* no frame of ours has a tag */
+		err = -EOPNOTSUPP;
 	probe_turn(j->frame, f->bytes);
 	if (err == 0 && finish)
 		err = frame_finish(j->frame, f->bytes, v.csum_start, v.csum_offset);

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "common/log/log.h"
+#include "common/net/cut.h"
 #include "common/span/span.h"
 #include "common/xen/paths.h"
 #include "frontend/net/tap.h"
@@ -58,6 +59,8 @@ struct mover {
 	pthread_t thread;
 	int tap;
 	uint32_t pages;               /* that a frame from the TAP may need */
+	struct net_cut cut;           /* of a packet in .whole, by way of .segment */
+	uint8_t *whole, *segment;     /* NET_FRAME_MAX bytes each */
 	uint64_t tap_drops, tx_drops; /* frames the TAP, or the back end's protocol, would not take */
 };
 
@@ -117,7 +120,30 @@ static void on_frame(void *arg, const struct netfront_frame *f)
 		m->tap_drops++;
 }
 
-/* One frame from the TAP: 1, 0 when there is none, -EAGAIN: no room to put one. */
+static void put_pages(const struct iovec *iov, const uint8_t *from, uint32_t bytes)
+{
+	for (; bytes > 0; iov++, from += PAGE_BYTES, bytes -= MIN(bytes, PAGE_BYTES))
+		memcpy(iov->iov_base, from, MIN(bytes, PAGE_BYTES));
+}
+
+/* The next piece of a packet that is being cut, to @pages. */
+static void send_segment(struct mover *m, const struct iovec *pages)
+{
+	static const struct net_meta finished;
+	uint32_t bytes = net_cut_next(&m->cut, m->segment);
+
+	put_pages(pages, m->segment, bytes);
+	m->tx_drops += netfront_tx(m->q, bytes, &finished) < 0;
+}
+
+static int begin_cut(struct mover *m, const struct iovec *pages, uint32_t bytes, uint32_t size)
+{
+	for (uint32_t at = 0; at < bytes; at += PAGE_BYTES)
+		memcpy(m->whole + at, (pages++)->iov_base, MIN(bytes - at, PAGE_BYTES));
+	return net_cut_begin(&m->cut, m->whole, bytes, size);
+}
+
+/* One frame from the TAP, or a segment of one: 1, 0 when there is none, -EAGAIN: no room to put one. */
 static int send_one(struct mover *m)
 {
 	const struct net_takes *takes = &netfront_info(m->up->t.n)->takes;
@@ -132,6 +158,10 @@ static int send_one(struct mover *m)
 	/* All of them, and a slot for GSO: what is read must not be lost for lack of room. */
 	if (pages < m->pages || netfront_tx_room(m->q) < m->pages + 1)
 		return -EAGAIN;
+	if (unlikely(net_cut_more(&m->cut))) {
+		send_segment(m, iov + 1);
+		return 1;
+	}
 	n = readv(m->tap, iov, (int)pages + 1);
 	if (n < 0)
 		return 0; /* none, or the TAP is down */
@@ -147,8 +177,13 @@ static int send_one(struct mover *m)
 		iov[nr].iov_len = bytes - (nr - 1) * PAGE_BYTES;
 		err = csum_finish(iov + 1, nr, v.csum_start, v.csum_offset);
 	}
-	if (err == 0)
+	if (unlikely(err > 0)) {
+		err = begin_cut(m, iov + 1, bytes, v.gso_size);
+		if (err == 0)
+			send_segment(m, iov + 1);
+	} else if (err == 0) {
 		err = netfront_tx(m->q, bytes, &meta);
+	}
 	m->tx_drops += err < 0;
 	return 1;
 }
@@ -351,8 +386,12 @@ static int serve(struct up *u, int *ret)
 		m[nr] = (struct mover){ .up = u, .q = netfront_queue(u->t.n, nr), .tap = u->tap.fd[nr] };
 		/* One byte more than can be sent, so that what is too long is seen to be so. */
 		m[nr].pages = MIN(frame / PAGE_BYTES + 1, MAX_PAGES);
-		err = pthread_create(&m[nr].thread, NULL, mover_thread, &m[nr]);
+		m[nr].whole = malloc(NET_FRAME_MAX); /* untouched, it is no memory */
+		m[nr].segment = malloc(NET_FRAME_MAX);
+		err = m[nr].whole && m[nr].segment ? pthread_create(&m[nr].thread, NULL, mover_thread, &m[nr]) : ENOMEM;
 		if (err) {
+			free(m[nr].whole);
+			free(m[nr].segment);
 			r = complain(EXIT_FAILED, NULL, "cannot start a thread: %s", strerror(err));
 			break;
 		}
@@ -374,6 +413,8 @@ static int serve(struct up *u, int *ret)
 		struct netfront_counts c;
 
 		pthread_join(m[k].thread, NULL);
+		free(m[k].whole);
+		free(m[k].segment);
 		c = netfront_counts(m[k].q);
 		counts_add(&u->counts, &c);
 		u->heard = u->heard || c.rx_frames;

@@ -2,12 +2,13 @@
 /*
  * fuzz-net-tx.c - libFuzzer target: any transmit slots, then any frame of the length they promise, both ways through
  * the headers and into receive slots.  tests/fuzz/run.sh builds it.
- * links: backend/net/net-tx.c backend/net/net-hdr.c backend/net/net-rx.c common/net/frame.c common/net/offload.c
+ * links: backend/net/net-tx.c backend/net/net-hdr.c backend/net/net-rx.c common/net/cut.c common/net/frame.c common/net/offload.c
  * Input: byte 0 the number of slots, byte 1 the features, then the slots, then the frame (padded with zeroes).
  */
 #include <errno.h>
 #include <stdlib.h>
 #include "backend/net/net-rx.h"
+#include "common/net/cut.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -30,14 +31,39 @@ static void check(const struct net_tx_packet *p)
 	must(p->gso_type <= 2 && (!p->gso_type || p->gso_size));
 }
 
+/* On the heap, and no longer than it must be. */
+static void cut(const uint8_t *frame, uint32_t bytes, uint32_t size)
+{
+	uint8_t *seg = malloc(bytes);
+	struct net_cut c;
+	uint32_t sum = 0;
+
+	must(seg != NULL);
+	if (net_cut_begin(&c, frame, bytes, size) == 0) {
+		while (net_cut_more(&c)) {
+			uint32_t n = net_cut_next(&c, seg);
+			struct frame_head h;
+
+			must(n > c.h.bytes && n <= bytes && n - c.h.bytes <= size);
+			must(frame_parse(seg, n, &h) == 0 && h.bytes == c.h.bytes && csum_right(seg, &h, n));
+			sum += n - c.h.bytes;
+		}
+		must(sum == bytes - c.h.bytes);
+	}
+	free(seg);
+}
+
 static void receive(const struct virtio_net_hdr *v, uint8_t *frame, uint32_t bytes, uint32_t features)
 {
 	union net_rx_slot *slots;
 	struct net_rx_piece pieces[NET_RX_MAX_SLOTS];
 	struct net_meta m;
 	uint32_t n, nr, sum = 0;
+	int rc = net_hdr_to_guest(v, frame, bytes, features, &m);
 
-	if (net_hdr_to_guest(v, frame, bytes, features, &m) < 0)
+	if (rc > 0)
+		cut(frame, bytes, v->gso_size);
+	if (rc != 0)
 		return;
 	must(!m.gso_type || (m.gso_size && m.csum_blank));
 	n = net_rx_slots(bytes, &m);

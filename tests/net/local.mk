@@ -6,5 +6,5 @@ tests_net_badnic_CPPFLAGS = $(AM_CPPFLAGS) -D__XEN_TOOLS__ $(XENEVTCHN_CFLAGS) $
 tests_net_badnic_LDADD = common/libsynth-common.la $(XEN_LIBS)
 
 net_system_tests = tests/net/crash.t tests/net/frames.t tests/net/hostile.t tests/net/links.t tests/net/reconnect.t tests/net/settings.t
-EXTRA_DIST += tests/net/lib.sh tests/net/stream-peer.pl tests/net/pcap.pl $(net_system_tests)
+EXTRA_DIST += tests/net/lib.sh tests/net/stream-peer.pl tests/net/tagged.pl tests/net/pcap.pl $(net_system_tests)
 TESTS += $(net_system_tests)

@@ -142,6 +142,30 @@ else
 	tcp 'TCP of four connections' -c 10.9.0.1 -n 100M -P 4
 	is 'large frames went through: a slot for segments means fewer frames than packets' \
 		"$(eval '[ "$(metric sinner/eth0 tx_bytes)" -gt $((10000 * $(metric sinner/eth0 tx_packets))) ] && echo yes')" yes
+	# Behind a VLAN tag a kernel looks for no header: it drops what has an open checksum there, or is to be cut.
+	tagged() # FRAMES INTERFACE-OF-THE-SENDER INTERFACE-OF-THE-TAKER ARGS... ; a namespace's interface is ns:NAME
+	{
+		local frames=$1 from=$2 to=$3 run=$SYNTH_SRCDIR/tests/net/tagged.pl taker
+		shift 3
+		: >"$W/tagged.out"
+		${to%%:*} timeout 20 perl "$run" take "${to#*:}" "$frames" >"$W/tagged.out" 2>&1 &
+		taker=$!
+		within 10 grep -q ready "$W/tagged.out"
+		${from%%:*} perl "$run" send "${from#*:}" "$@"
+		wait $taker
+		tail -n +2 "$W/tagged.out" | paste -sd ' '
+	}
+	here() { "$@"; }
+	cut_before=$(metric sinner/eth0 rx_cut)
+	is 'behind a VLAN tag, an open checksum to the guest is finished' "$(tagged 1 here:vif1.0 ns:eth0 1000)" '1000 ok'
+	is 'behind a VLAN tag, a packet to be cut comes to the guest in segments' \
+		"$(tagged 5 here:vif1.0 ns:eth0 5500 1300)" '1300 ok 1300 ok 1300 ok 1300 ok 300 ok'
+	is 'that is counted' "$(($(metric sinner/eth0 rx_cut) - cut_before))" 1
+	is 'a packet of more segments than a turn takes' \
+		"$(tagged 600 here:vif1.0 ns:eth0 60000 100 | tr ' ' '\n' | sort | uniq -c | paste -sd ' ' | tr -s ' ')" ' 600 100 600 ok'
+	is 'behind a VLAN tag, an open checksum from the guest is finished' "$(tagged 1 ns:eth0 here:vif1.0 1000)" '1000 ok'
+	is 'behind a VLAN tag, a packet to be cut goes out of the guest in segments' \
+		"$(tagged 5 ns:eth0 here:vif1.0 5500 1300)" '1300 ok 1300 ok 1300 ok 1300 ok 300 ok'
 	up_stop
 	check 'closed: the back end waits again' within 10 equal '$(show sinner/eth0 .state)' InitWait
 	up_start --no-gso
