@@ -40,7 +40,7 @@ static void on_sigint(int sig)
 	interrupted = 1;
 }
 
-static double now_s(void)
+double now_s(void)
 {
 	struct timespec t;
 

@@ -61,6 +61,42 @@ static struct json_object *find_attached(const struct opts *o, const char *dom, 
 	return found;
 }
 
+#define SETTLE_S  10.0
+#define SETTLE_US 100000u
+
+/* Is being made, which may fail, or is on its way out: not attached, and not to be attached beside it. */
+static bool between(struct json_object *dev)
+{
+	static const char *const phases[] = { "attaching", "detaching", "removing", "removed", "leaving", "lingering" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(phases); i++)
+		if (!strcmp(member(dev, "phase"), phases[i]))
+			return true;
+	return false;
+}
+
+/* As find_attached(), when that is settled.  0, or an exit status: it does not come to be. */
+static int find_settled(const struct opts *o, const char *dom, const struct spec *s, struct json_object **ret)
+{
+	double end_s = now_s() + (opt_has(o, OPT_TIMEOUT) ? o->seconds[OPT_TIMEOUT] : SETTLE_S) +
+		       (opt_has(o, OPT_WAIT) ? o->seconds[OPT_WAIT] : 0);
+	char why[512];
+
+	while ((*ret = find_attached(o, dom, s)) && between(*ret)) {
+		if (now_s() >= end_s) {
+			snprintf(why, sizeof(why), "%s is there, but is %s", member(*ret, "device"),
+				 member(*ret, "phase"));
+			complain("timeout", "cannot tell whether the disk is attached", why,
+				 "see: synthctl show, or: synthctl detach --force");
+			json_object_put(*ret);
+			return EXIT_TIMEOUT;
+		}
+		json_object_put(*ret);
+		usleep(SETTLE_US);
+	}
+	return 0;
+}
+
 static int print_attached(const struct opts *o, struct json_object *dev)
 {
 	if (opt_has(o, OPT_JSON))
@@ -123,7 +159,9 @@ static int attach(const struct opts *o, const char *dom, const struct spec *s)
 	int rc;
 
 	if (opt_has(o, OPT_MAY_EXIST)) {
-		dev = find_attached(o, dom, s);
+		rc = find_settled(o, dom, s, &dev);
+		if (rc)
+			return rc;
 		if (dev) {
 			rc = print_attached(o, dev);
 			json_object_put(dev);

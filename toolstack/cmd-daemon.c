@@ -74,9 +74,23 @@ static int report(const struct opts *o, struct json_object *status, int64_t era)
 	return 0;
 }
 
+static bool running(struct json_object *status)
+{
+	struct json_object *up = status ? json_object_object_get(status, "upgrade") : NULL;
+
+	return !up || json_object_get_boolean(json_object_object_get(up, "running"));
+}
+
+static int not_over(const char *why, const char *next)
+{
+	complain("timeout", "the upgrade is not over", why, next);
+	return EXIT_TIMEOUT;
+}
+
 static int upgrade(const struct opts *o)
 {
 	struct json_object *req = request_new("upgrade"), *result = NULL, *status = NULL;
+	double end_s;
 	int64_t era;
 	int rc;
 
@@ -87,24 +101,21 @@ static int upgrade(const struct opts *o)
 		return rc;
 	era = number(result, "era");
 	json_object_put(result);
-	for (unsigned n = 0; n < UPGRADE_S * 1e6 / LOOK_US; n++) {
-		struct json_object *up;
-
+	end_s = now_s() + (opt_has(o, OPT_TIMEOUT) ? o->seconds[OPT_TIMEOUT] : UPGRADE_S);
+	do {
 		usleep(LOOK_US);
 		json_object_put(status);
 		status = look(o);
-		up = status ? json_object_object_get(status, "upgrade") : NULL;
-		if (up && !json_object_get_boolean(json_object_object_get(up, "running")))
-			break;
-	}
-	if (status) {
+	} while (running(status) && now_s() < end_s);
+	if (!status)
+		rc = not_over("the daemon does not answer", "its workers serve on; see its log, and start it again");
+	else if (running(status))
+		rc = not_over("workers are still being replaced",
+			      "it goes on by itself, guests are served; see: synthctl daemon status --json");
+	else
 		rc = report(o, status, era);
-		json_object_put(status);
-		return rc;
-	}
-	complain("timeout", "the upgrade is not over", "the daemon does not answer",
-		 "its workers serve on; see its log, and start it again");
-	return EXIT_TIMEOUT;
+	json_object_put(status);
+	return rc;
 }
 
 int cmd_daemon(const struct opts *o, char **args, int nr)

@@ -193,11 +193,6 @@ static struct json_object *stat_request(void *arg)
 	return req;
 }
 
-static double now_s(void)
-{
-	return (double)now_ns() * 1e-9;
-}
-
 /* 0, or EXIT_INTERRUPTED. */
 static int sleep_s(double s)
 {

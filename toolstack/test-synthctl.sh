@@ -96,6 +96,28 @@ serve "reply {$ok, \"result\": [$dev]}"
 expect 0 '' '--may-exist' "$synthctl" attach disk web1 a.img=xvda --may-exist
 says '--may-exist asks first and stops there' '"cmd": ?"list"' log
 [ "$(wc -l <log)" = 1 ] || { echo "FAIL: --may-exist attached all the same"; failed=1; }
+for phase in attaching detaching removing removed leaving lingering; do
+	between=${dev/initwait/$phase}
+	serve "reply {$ok, \"result\": [$between]}" "reply {$ok, \"result\": [$dev]}"
+	expect 0 '' "--may-exist, $phase and then there" "$synthctl" attach disk web1 a.img=xvda --may-exist
+	[ "$(wc -l <log)" = 2 ] || { echo "FAIL: --may-exist took a device that is $phase for attached"; failed=1; }
+done
+serve "reply {$ok, \"result\": [$between]}" "reply {$ok, \"result\": []}" "reply {$ok, \"result\": $dev}"
+expect 0 '' '--may-exist, gone meanwhile' "$synthctl" attach disk web1 a.img=xvda --may-exist
+says '--may-exist, gone meanwhile: attached' '"cmd": ?"attach"' log
+mapfile -t many < <(for _ in $(seq 40); do echo "reply {$ok, \"result\": [$between]}"; done)
+serve "${many[@]}"
+expect 5 'is there, but is lingering' '--may-exist, neither for long' "$synthctl" --timeout 0.5 attach disk web1 a.img=xvda --may-exist
+
+# An upgrade is over when it is
+status() { echo "reply {$ok, \"result\": {\"version\": \"1\", \"era\": 2, \"upgrade\": {\"running\": $1, \"replaced\": 3, \"failed\": 0, \"error\": null, \"pause\": {}}}}"; }
+serve "reply {$ok, \"result\": {\"era\": 2}}" "$(status true)" "$(status false)"
+expect 0 '' 'upgrade' "$synthctl" daemon upgrade
+says 'upgrade tells' '^upgraded to version 1, 3 workers replaced' out
+mapfile -t many < <(for _ in $(seq 40); do status true; done)
+serve "reply {$ok, \"result\": {\"era\": 2}}" "${many[@]}"
+expect 5 'the upgrade is not over: workers are still being replaced' 'an upgrade that goes on' "$synthctl" --timeout 0.5 daemon upgrade
+[ ! -s out ] || { echo "FAIL: an upgrade that goes on is said to be over"; failed=1; }
 
 # Output
 serve "reply {$ok, \"result\": [$dev]}" "reply {$ok, \"result\": [$dev]}" "reply {$ok, \"result\": [$dev]}" "reply {$ok, \"result\": [$dev]}" \
