@@ -32,6 +32,7 @@ struct jobs {
 	pthread_cond_t idle;
 	struct list todo, running, finished;
 	uint32_t threads;
+	bool held;
 };
 
 /* The first one whose domain has not got its share. */
@@ -39,6 +40,8 @@ static struct job *job_next(struct jobs *js)
 {
 	struct job *j, *r;
 
+	if (js->held)
+		return NULL;
 	list_for_each (j, &js->todo, link) {
 		uint32_t nr = 0;
 
@@ -219,6 +222,23 @@ static void job_look(struct loop *l, void *arg)
 	pthread_mutex_unlock(&js->lock);
 	if (waiting)
 		job_look_later(js);
+}
+
+uint32_t jobs_hold(struct jobs *js, bool hold)
+{
+	uint32_t nr = 0;
+	struct job *j;
+
+	pthread_mutex_lock(&js->lock);
+	js->held = hold;
+	list_for_each (j, &js->running, link)
+		nr++;
+	pthread_mutex_unlock(&js->lock);
+	if (!hold) {
+		loop_del_timer(js->look);
+		job_look(js->loop, js);
+	}
+	return nr;
 }
 
 int jobs_start(struct jobs *js, struct job *j)

@@ -29,6 +29,8 @@ int jobs_new(struct loop *l, struct jobs **ret) __must_check;
  */
 uint32_t jobs_free(struct jobs *js) __must_check;
 int jobs_start(struct jobs *js, struct job *j) __must_check;
+/* From here on no job begins, until they are let go: how many run still. */
+uint32_t jobs_hold(struct jobs *js, bool hold);
 /* done() will still come, cancelled. */
 static inline void job_cancel(struct job *j)
 {

@@ -108,8 +108,8 @@ static void ask_late(struct loop *l, void *arg)
 	if (a->kill && w->pid > 0 && w->sock >= 0) {
 		log_error("worker %d of domain %u did not answer in time and is killed", (int)w->pid, w->domid);
 		w->hung = true;
-		worker_kill(w, SIGKILL); /* its end answers all questions */
-		if (w->state != WORKER_QUITTING)
+		worker_kill(w, SIGKILL);                  /* its end answers all questions */
+		if (w->state != WORKER_QUITTING || a->fn) /* somebody goes on when it is gone */
 			set_timer(w, KILLED_MS, killed_late);
 		return;
 	}
@@ -352,8 +352,12 @@ static void killed_late(struct loop *l, void *arg)
 	struct worker *w = arg;
 
 	w->timer = NULL;
-	if (w->sock >= 0)
-		worker_gone(w, "was killed and does not die: its storage does not answer");
+	if (w->sock < 0)
+		return;
+	if (w->state == WORKER_QUITTING)
+		log_error("worker %d of domain %u was killed and does not die: its storage does not answer",
+			  (int)w->pid, w->domid);
+	worker_gone(w, "was killed and does not die: its storage does not answer");
 }
 
 static void backoff_over(struct loop *l, void *arg)
@@ -462,6 +466,9 @@ void worker_start(struct worker *w)
 {
 	int sv[2] = { -1, -1 }, err;
 
+	w->state = WORKER_IDLE;
+	if (w->c->stopping) /* who asks is answered at the end: the next daemon's workers go on */
+		return;
 	w->started_ns = now_ns();
 	w->parts = parts_wanted(w->c, w->domid);
 	err = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) < 0 ? -errno : 0;

@@ -130,9 +130,24 @@ static void own_share_is_used_again(void **state)
 	for (uint32_t i = 0; i < 40; i++)
 		sem_post(&gate);
 	assert_true(is_done(f, 1, 30000));
+	assert_int_equal(jobs_free(f->js), 0);
+	f->js = NULL;
 	for (uint32_t i = 0; i < 40; i++)
 		assert_int_equal(f->things[i].done, 1);
 	f->nr = 0;
+}
+
+static void held_ones_wait(void **state)
+{
+	struct fixture *f = *state;
+
+	never_ends(f, 1);
+	sem_wait(&begun);
+	assert_int_equal(jobs_hold(f->js, true), 1);
+	assert_false(is_done(f, 2, 500));
+	(void)jobs_hold(f->js, false);
+	assert_int_equal(loop_run(f->l), 0);
+	assert_int_equal(f->last.done, 1);
 }
 
 static void end_does_not_wait(void **state)
@@ -171,6 +186,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(one_domain_stuck, setup, teardown),
 		cmocka_unit_test_setup_teardown(many_domains_stuck, setup, teardown),
 		cmocka_unit_test_setup_teardown(own_share_is_used_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(held_ones_wait, setup, teardown),
 		cmocka_unit_test_setup_teardown(end_waits_a_little, setup, teardown),
 		/* The last: what it leaves behind is in use. */
 		cmocka_unit_test_setup(end_does_not_wait, setup),

@@ -32,6 +32,7 @@
 
 #define ASK_MS      10000u
 #define EXEC_MS     100u   /* for the answer to reach who asked */
+#define JOBS_MS     10000u /* for images that are being opened to be open */
 #define READY_MS    30000u /* for a new worker to start */
 #define HANDOVER_MS 1000u  /* for the old one to answer its guest; then it is killed, which loses nothing */
 #define RESUME_MS   10000u
@@ -49,6 +50,7 @@ struct upgrade {
 	char era_path[300];
 	struct ask_job *job;
 	struct loop_timer *exec; /* until we become the next program */
+	uint64_t jobs_end;       /* when it is given up since jobs run; 0: none were waited for */
 	struct loop_timer *timer;
 	/* replacing workers, one at a time */
 	enum upgrade_step step;
@@ -128,6 +130,7 @@ void upgrade_close(struct control *c)
 		return;
 	loop_del_timer(u->exec);
 	loop_del_timer(u->timer);
+	worker_forget(u->old, u, 0);
 	worker_put(u->old);
 	worker_put(u->new);
 	free(u);
@@ -246,15 +249,48 @@ static void ask_run(struct job *job)
 
 /* ------------------------------------------------------------ becoming it */
 
+/*
+ * An exec waits for all other threads to be gone, and one that waits for storage may not be killable.  0, or how many jobs run;
+ * no other begins from here on.
+ */
+static uint32_t jobs_left(struct upgrade *u)
+{
+	uint32_t nr = jobs_hold(u->c->jobs, true);
+
+	if (u->jobs_end == 0)
+		u->jobs_end = now_ns() + JOBS_MS * 1000000ull;
+	return nr;
+}
+
+static void jobs_go_on(struct upgrade *u)
+{
+	u->jobs_end = 0;
+	(void)jobs_hold(u->c->jobs, false);
+}
+
 static void become(struct loop *l, void *arg)
 {
 	struct upgrade *u = arg;
+	uint32_t jobs = 0;
 	sigset_t none;
 	int err;
 
 	u->exec = NULL;
-	if (u->step != STEP_NONE && loop_add_timer(l, EXEC_MS, become, u, &u->exec) == 0)
-		return; /* a worker is being replaced, which has an end */
+	if (u->step != STEP_NONE) /* a worker is being replaced, which has an end, and takes jobs */
+		jobs_go_on(u);
+	else
+		jobs = jobs_left(u);
+	if ((u->step != STEP_NONE || (jobs > 0 && now_ns() < u->jobs_end)) &&
+	    loop_add_timer(l, EXEC_MS, become, u, &u->exec) == 0)
+		return;
+	if (jobs > 0) {
+		snprintf(u->error, sizeof(u->error),
+			 "%u images are being opened, whose storage does not answer: see synthctl list", jobs);
+		log_error("not upgraded: %s", u->error);
+		jobs_go_on(u);
+		upgrade_look(u->c);
+		return;
+	}
 	err = write_era(u->era_path, u->c->era + 1);
 	if (err == 0) {
 		log_info("becoming %s; workers serve on", u->next);
@@ -269,6 +305,7 @@ static void become(struct loop *l, void *arg)
 	control_notify("READY=1");
 	if (write_era(u->era_path, u->c->era) < 0)
 		log_error("%s cannot be written", u->era_path);
+	jobs_go_on(u);
 	upgrade_look(u->c);
 }
 
@@ -278,11 +315,14 @@ void upgrade_restart(struct control *c)
 
 	if (!u || !u->program[0] || c->stopping)
 		return;
+	if (jobs_left(u) > 0 && now_ns() < u->jobs_end)
+		return; /* we are called again; but without xenstore we are of no use anyhow */
 	log_info("starting afresh; workers serve on");
 	control_notify("RELOADING=1");
 	u->argv[0] = u->program;
 	execv(u->program, u->argv);
 	log_error("cannot start %s: %s", u->program, strerror(errno));
+	jobs_go_on(u);
 }
 
 static void ask_done(struct job *job, bool cancelled)
@@ -377,6 +417,13 @@ static void handed_over(void *arg, int err, const struct wire_msg *m)
 		log_warn("worker %d of domain %u did not let go in time: its successor goes on from the journal",
 			 (int)old->pid, old->domid);
 	u->old = NULL;
+	if (u->c->stopping) { /* the next daemon's workers go on */
+		u->step = STEP_NONE;
+		loop_del_timer(u->timer);
+		u->timer = NULL;
+		worker_put(old);
+		return;
+	}
 	u->step = STEP_RESUMED;
 	u->step_end = now_ns() + RESUME_MS * 1000000ull;
 	list_for_each_safe (d, n, &u->c->devices, link)
@@ -427,6 +474,21 @@ static void not_replaced(struct upgrade *u)
 	u->old->era = u->c->era; /* not again */
 }
 
+/* Time is over, and the new worker does not serve all that the old one had: it waits for an image, say.  It goes on trying. */
+static void not_resumed(struct upgrade *u)
+{
+	struct device *d;
+
+	list_for_each (d, &u->c->devices, link) {
+		if (!d->handed_ns)
+			continue;
+		d->handed_ns = 0;
+		snprintf(u->error, sizeof(u->error), "%s is not served by its new worker yet%s%.100s", d->name,
+			 d->broken[0] ? ": " : "", d->broken);
+		log_error("%s", u->error);
+	}
+}
+
 static void tick(struct loop *l, void *arg)
 {
 	struct upgrade *u = arg;
@@ -443,11 +505,15 @@ static void tick(struct loop *l, void *arg)
 			not_replaced(u);
 			return replace_next(u);
 		}
-	} else if (u->step == STEP_RESUMED && (resumed(u) || late)) {
+	} else if (u->step == STEP_RESUMED && resumed(u)) {
 		if (u->moving)
 			u->moved++;
 		else
 			u->replaced++;
+		return replace_next(u);
+	} else if (u->step == STEP_RESUMED && late) {
+		not_resumed(u);
+		u->failed += !u->moving;
 		return replace_next(u);
 	}
 	if (loop_add_timer(l, TICK_MS, tick, u, &u->timer) < 0)

@@ -131,6 +131,22 @@ is 'the worker was replaced once' "$(moved)" $((before + 1))
 undisturbed 'in the middle'
 check 'plain again' plain
 
+# The daemon is told to stop then: the guest waits for the next one, and nobody is started in between.
+pid=$(worker)
+kill -STOP "$pid"
+attach honest "$(nbd 1)" xvdb >"$W/a1" 2>&1 &
+a1=$!
+check 'the old worker was told once more' within $wait leaving
+grep -c 'still draining' "$W/blkd.log" >"$W/draining"
+ctl daemon stop >/dev/null 2>&1
+check 'the daemon that is told to stop meanwhile stops' blkd_wait_gone 10
+wait $a1
+is 'and leaves no worker behind' "$(for pid in $(world_pids); do tr '\0' ' ' <"/proc/$pid/cmdline"; echo; done | grep -- '--domid[ ]2 --name')" ''
+is 'and does not say that one still drains' "$(grep -c 'still draining' "$W/blkd.log")" "$(cat "$W/draining")"
+blkd_start
+check 'the next daemon serves the guest' goes_on $wait honest/xvda
+check 'plain again' plain
+
 # While the new worker starts
 slow_start() # DOM: an NBD disk is attached to it, in the background, whose worker takes two seconds to start
 {
