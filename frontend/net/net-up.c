@@ -29,8 +29,8 @@
 #include "frontend/net/tap.h"
 
 #define BATCH      64u
-#define MAX_PAGES  17u /* NETFRONT_TX_MAX bytes, and what rounding up takes */
-#define MAX_QUEUES 8u  /* taken without being asked for */
+#define MAX_PAGES  (NETFRONT_TX_MAX / PAGE_BYTES + 1)
+#define MAX_QUEUES 8u /* taken without being asked for */
 #define LOOK_MS    200u
 #define REMOVED_S  10u /* a device that is taken away for good, and one that is made anew, look the same for a moment */
 #define TAG_BYTES  4u
@@ -146,7 +146,7 @@ static int begin_cut(struct mover *m, const struct iovec *pages, uint32_t bytes,
 /* One frame from the TAP, or a segment of one: 1, 0 when there is none, -EAGAIN: no room to put one. */
 static int send_one(struct mover *m)
 {
-	const struct net_takes *takes = &netfront_info(m->up->t.n)->takes;
+	const struct netfront_info *info = netfront_info(m->up->t.n);
 	struct virtio_net_hdr v;
 	struct iovec iov[MAX_PAGES + 1] = { { &v, sizeof(v) } };
 	uint32_t pages = netfront_tx_pages(m->q, iov + 1, m->pages), bytes;
@@ -165,12 +165,12 @@ static int send_one(struct mover *m)
 	n = readv(m->tap, iov, (int)pages + 1);
 	if (n < 0)
 		return 0; /* none, or the TAP is down */
-	if (unlikely((size_t)n < sizeof(v) + NET_FRAME_MIN)) {
+	if (unlikely((size_t)n < sizeof(v) + NET_FRAME_MIN || (size_t)n > sizeof(v) + info->tx_max)) {
 		m->tx_drops++;
 		return 1;
 	}
 	bytes = (uint32_t)n - (uint32_t)sizeof(v);
-	err = offload_from_vnet(&v, iov[1].iov_base, MIN(bytes, FRAME_HEAD_MAX), bytes, takes, &meta, &finish);
+	err = offload_from_vnet(&v, iov[1].iov_base, MIN(bytes, FRAME_HEAD_MAX), bytes, &info->takes, &meta, &finish);
 	if (err == 0 && finish) {
 		uint32_t nr = (bytes + PAGE_BYTES - 1) / PAGE_BYTES;
 
@@ -373,19 +373,20 @@ static int serve(struct up *u, int *ret)
 {
 	const struct netfront_info *i = netfront_info(u->t.n);
 	struct mover m[FRONT_MAX_QUEUES];
-	uint32_t nr = 0, frame = 0;
+	uint32_t nr = 0;
 	int err = 0, r = 0;
 
 	if (u->tap.nr == 0)
 		r = make_tap(u);
 	if (!r)
 		r = fit_tap(u);
-	frame = i->takes.gso4 || i->takes.gso6 ? NETFRONT_TX_MAX
-					       : (u->mtu ? u->mtu : i->mtu) + FRAME_ETH_LEN + TAG_BYTES;
 	for (; !r && nr < i->nr_queues; nr++) {
 		m[nr] = (struct mover){ .up = u, .q = netfront_queue(u->t.n, nr), .tap = u->tap.fd[nr] };
-		/* One byte more than can be sent, so that what is too long is seen to be so. */
-		m[nr].pages = MIN(frame / PAGE_BYTES + 1, MAX_PAGES);
+		/*
+		 * Somebody may raise the TAP's MTU while we run.  One byte more than can be sent, so that what is too long is
+		 * seen to be so: read() says nothing of what it leaves out.
+		 */
+		m[nr].pages = i->tx_max / PAGE_BYTES + 1;
 		m[nr].whole = malloc(NET_FRAME_MAX); /* untouched, it is no memory */
 		m[nr].segment = malloc(NET_FRAME_MAX);
 		err = m[nr].whole && m[nr].segment ? pthread_create(&m[nr].thread, NULL, mover_thread, &m[nr]) : ENOMEM;

@@ -70,6 +70,11 @@ up_stop
 check 'SIGTERM: the device is closed' within 10 equal '$(front_state)' 1
 is 'SIGTERM: the TAP is gone' "$(link)" ''
 
+up_start --no-gso
+ns ip link set dev eth0 mtu 9000
+pings 'a larger mtu, without segmentation: ping of 8900 bytes' -s 8900 -M do
+up_stop
+
 up_start --tap wire0 --mtu 3000 --queues 1 --no-split --json
 is 'another name, another mtu, one queue' "$(jq -r '"\(.tap) \(.mtu) \(.queues) \(.split_event_channels)"' "$W/up.out")" 'wire0 3000 1 false'
 TAP=wire0
@@ -84,6 +89,16 @@ timeout 20 hostxen run -d 1 -- nsenter --net=/proc/$holder/ns/net -- synth-netfr
 is 'a name that is taken is told' "$? $(grep -c 'there is an interface eth0' "$W/err")" '4 1'
 ns ip link del eth0
 is 'and the device is free again' "$(front_state)" 1
+
+# One slot a frame, and an mtu that is more: what does not fit is dropped, not cut off
+stop_all
+back_start plain
+up_start --json
+ns ip link set dev eth0 mtu 9000
+pings 'one slot a frame: ping' -s 1400
+ns ping -q -c 3 -i 0.1 -W 1 -s 8900 -M do 192.0.2.2 >/dev/null 2>&1
+up_stop
+check 'frames that do not fit are dropped' within 5 equal '$(jq -r "select(.event == \"end\") | .tx_drops" '"$W/up.out)" 3
 
 # The TAP outlives the back end's connection
 stop_all
