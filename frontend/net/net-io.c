@@ -469,6 +469,24 @@ static void merge_flow(struct result *r, const struct probe_flow *f)
 	to->sent = MAX(to->sent, f->sent);
 }
 
+/* Of our own flows we know how many we sent, also of one that nothing came back of. */
+static void count_own(struct result *r, const struct job *jobs, uint32_t nr)
+{
+	for (uint32_t i = 0; i < nr; i++) {
+		uint64_t sent = probe_is_tcp(jobs->plan->kind) ? jobs[i].next.seq : jobs[i].sent;
+		struct probe_flow *f = r->flow, *end = r->flow + r->nr_flows;
+
+		while (f < end && f->flow != i)
+			f++;
+		if (f == end) {
+			r->lost += sent;
+			continue;
+		}
+		f->ended = true;
+		f->sent = sent;
+	}
+}
+
 static void sum_up(struct result *r, const struct job *jobs, uint32_t nr)
 {
 	uint64_t from = UINT64_MAX, to = 0, first = UINT64_MAX, last = 0;
@@ -498,14 +516,11 @@ static void sum_up(struct result *r, const struct job *jobs, uint32_t nr)
 			if (j->flow[k].used)
 				merge_flow(r, &j->flow[k]);
 	}
+	if (jobs->plan->mode == M_ECHO)
+		count_own(r, jobs, nr);
 	for (uint32_t i = 0; i < r->nr_flows; i++) {
-		struct probe_flow *f = &r->flow[i];
+		const struct probe_flow *f = &r->flow[i];
 
-		/* Our own flows: we know how many we sent. */
-		if (jobs->plan->mode == M_ECHO && f->flow < nr) {
-			f->ended = true;
-			f->sent = probe_is_tcp(jobs->plan->kind) ? jobs[f->flow].next.seq : jobs[f->flow].sent;
-		}
 		r->frames += f->frames;
 		r->bytes += f->bytes;
 		r->unique += f->unique;
@@ -514,8 +529,6 @@ static void sum_up(struct result *r, const struct job *jobs, uint32_t nr)
 		r->lost += probe_lost(f);
 		r->nr_ended += f->ended;
 	}
-	if (jobs->plan->mode == M_ECHO && r->nr_flows == 0)
-		r->lost = r->sent;
 	r->seconds = to > from ? (double)(to - from) / 1e9 : 1e-9;
 	r->rx_seconds = last > first && first != UINT64_MAX ? (double)(last - first) / 1e9 : r->seconds;
 }

@@ -771,6 +771,7 @@ static const struct sin sins[] = {
 	{ "refuse-closed", AT_CONNECT, NULL, refuse_closed },
 	{ "never", AT_CONNECT, NULL, NULL },
 	{ "no-close", ALWAYS, NULL, NULL },
+	{ "swallow", ALWAYS, NULL, NULL },
 };
 
 /* ------------------------------------------------------------------ frames, by the book */
@@ -900,6 +901,8 @@ static void echo_frame(struct back *b, struct queue *q)
 
 static void serve(struct back *b, struct queue *q)
 {
+	bool swallows = !strcmp(b->sin->name, "swallow"); /* what the second queue sends */
+
 	while (b->connected && !b->halted && ring_back_pending(&q->tx) > 0 &&
 	       ring_back_pending(&q->rx) >= (int)RX_ROOM && !over) {
 		take_frame(b, q);
@@ -918,6 +921,8 @@ static void serve(struct back *b, struct queue *q)
 				usleep(100);
 		}
 		answer_frame(b, q);
+		if (swallows && q == &b->queue[1])
+			continue;
 		echo_frame(b, q);
 		push_rx(b, q);
 		b->done++;

@@ -13,7 +13,7 @@ comes_back()
 	shift
 	net io eth0 --mode echo --verify --json "$@"
 	if [ $rc -eq 0 ] && [ "$(got '.lost == 0 and .twice == 0 and .corrupt == 0 and .bad_checksum == 0 and .foreign == 0 and
-		.faults_total == 0 and .tx_errors == 0 and .sent > 0 and .unique > 0')" = true ]; then
+		.faults_total == 0 and .tx_errors == 0 and .sent > 0 and .unique > 0 and .flows == .queues')" = true ]; then
 		pass "$name"
 	else
 		fail "$name" "io --mode echo --verify $*" "exit status $rc" "$(cat "$W/out" "$W/err")"
@@ -70,6 +70,15 @@ is 'a second process is told that the interface is in use' "$rc $(grep -c 'anoth
 kill -KILL $pid
 within 5 not kill -0 $pid
 comes_back 'after SIGKILL the next one connects' --size 60-9000 --frames 1000
+back_stop
+
+back_start swallow
+for kind in eth tcp4; do
+	net io eth0 --mode echo --kind $kind --size 154 --frames 200 --queues 2 --json
+	lost=100
+	[ $kind = eth ] || lost=$((100 * 100)) # bytes
+	is "$kind, a queue of which nothing comes back: all of it is lost" "$rc $(got '"\(.sent) \(.flows) \(.lost)"')" "0 200 1 $lost"
+done
 back_stop
 
 # Bytes that are not what was sent are seen: the sink of another run would not know them

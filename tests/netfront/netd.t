@@ -38,7 +38,7 @@ comes_back()
 	shift
 	front io eth0 --mode echo --verify --json "$@"
 	if [ $rc -eq 0 ] && [ "$(got '.lost == 0 and .twice == 0 and .corrupt == 0 and .bad_checksum == 0 and .faults_total == 0 and
-		.tx_errors == 0 and .sent > 0 and .unique > 0')" = true ]; then
+		.tx_errors == 0 and .sent > 0 and .unique > 0 and .flows == .queues')" = true ]; then
 		pass "$name"
 	else
 		fail "$name" "io --mode echo --verify $*" "exit status $rc" "$(cat "$W/out" "$W/err" "$W/peer.log")"
