@@ -206,6 +206,18 @@ static int pair_recv(struct link_queue *l, struct virtio_net_hdr *v, uint8_t *fr
 	return 0;
 }
 
+static void pair_forget(struct link_queue *l)
+{
+	struct pair_queue *q = l->priv;
+	uint32_t k = q->index;
+
+	do {
+		pair_in_skip(&q->in[k]);
+		release(q, &q->in[k], k);
+		k = next_ring(q, k);
+	} while (k != q->index);
+}
+
 static bool pair_peek(struct link_queue *l)
 {
 	struct pair_queue *q = l->priv;
@@ -238,6 +250,7 @@ const struct link_ops link_pair_ops = {
 	.connected = pair_connected,
 	.send = pair_send,
 	.recv = pair_recv,
+	.forget = pair_forget,
 	.peek = pair_peek,
 	.arm = pair_arm,
 	.room = pair_room,

@@ -5,7 +5,8 @@
 #include "backend/net/link.h"
 #include "backend/net/net-rx.h"
 
-#define STALE_MAX 4096u /* frames thrown away at most when a guest connects */
+#define STALE_MAX \
+	8388608u /* bytes thrown away at most when a guest connects: more than a socket holds, and no flood lasts for ever */
 
 static void null_send(struct link_queue *l, struct link_frame *frames, uint32_t nr)
 {
@@ -74,6 +75,20 @@ void link_close(struct link *l)
 	}
 }
 
+static void forget(struct link_queue *l)
+{
+	uint8_t *frame = malloc(LINK_HEADROOM + NET_RX_MAX_FRAME);
+	struct virtio_net_hdr v;
+	uint32_t bytes = 0;
+	int rc = 1;
+
+	while (frame && bytes < STALE_MAX && (rc > 0 || rc == -EMSGSIZE)) {
+		rc = l->ops->recv(l, &v, frame + LINK_HEADROOM, NET_RX_MAX_FRAME);
+		bytes += rc > 0 ? (uint32_t)rc : NET_RX_MAX_FRAME;
+	}
+	free(frame);
+}
+
 void link_connected(struct link *l, uint32_t nr_queues, uint32_t features, bool again)
 {
 	if (l->ops->connected)
@@ -81,13 +96,9 @@ void link_connected(struct link *l, uint32_t nr_queues, uint32_t features, bool 
 	if (nr_queues == 0 || again)
 		return;
 	for (uint32_t i = 0; i < MIN(nr_queues, l->nr); i++) {
-		uint8_t *frame = malloc(LINK_HEADROOM + NET_RX_MAX_FRAME);
-		struct virtio_net_hdr v;
-		uint32_t n = 0;
-		int rc = 1;
-
-		while (frame && n++ < STALE_MAX && (rc > 0 || rc == -EMSGSIZE))
-			rc = l->queues[i].ops->recv(&l->queues[i], &v, frame + LINK_HEADROOM, NET_RX_MAX_FRAME);
-		free(frame);
+		if (l->ops->forget)
+			l->ops->forget(&l->queues[i]);
+		else
+			forget(&l->queues[i]);
 	}
 }

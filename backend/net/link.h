@@ -35,6 +35,8 @@ struct link_ops {
 	/* A frame of at most @room bytes: its length; 0: none now; -EMSGSIZE: one that was too long, gone; else the link is dead. */
 	int (*recv)(struct link_queue *l, struct virtio_net_hdr *v, uint8_t *frame, uint32_t room);
 	/* What follows may be NULL. */
+	/* Throw away what lies there for a guest that was away. NULL: as recv() finds it. */
+	void (*forget)(struct link_queue *l);
 	/* Would recv() find something? Cheaper than recv(). */
 	bool (*peek)(struct link_queue *l);
 	/* Before sleeping on fd. True: recv() will find something, do not sleep. NULL: fd alone tells. */

@@ -201,6 +201,14 @@ int pair_in_take(struct pair_in *i, struct virtio_net_hdr *v, uint8_t *frame, ui
 	return 0;
 }
 
+void pair_in_skip(struct pair_in *i)
+{
+	i->taken = i->seen;
+	look_at_writer(i);
+	if (!i->broken)
+		i->taken = i->seen; /* a record starts there, or the writer lies to itself */
+}
+
 bool pair_in_release(struct pair_in *i)
 {
 	if (i->told == i->taken || i->broken)

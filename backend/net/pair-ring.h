@@ -59,6 +59,8 @@ bool pair_out_arm(struct pair_out *o, uint32_t bytes) __must_check;
 void pair_in_attach(struct pair_in *i, struct pair_ring *ring);
 /* The next frame's length, the frame and its header copied; 0: none; -EMSGSIZE: one longer than @room, gone; -EPROTO. */
 int pair_in_take(struct pair_in *i, struct virtio_net_hdr *v, uint8_t *frame, uint32_t room) __must_check;
+/* All that is there now is thrown away, without being looked at. */
+void pair_in_skip(struct pair_in *i);
 /* Let the writer know how far we are.  True: ring the bell, it sleeps. */
 bool pair_in_release(struct pair_in *i) __must_check;
 /* So much was read that the writer should know. */

@@ -121,6 +121,27 @@ static void test_goes_round(void **state)
 	}
 }
 
+/* What lay there for a reader that was away is gone at once, however many frames that is, and what comes after it is not. */
+static void test_skip(void **state)
+{
+	uint32_t n = 0;
+
+	while (put(14, 1) == 0)
+		n++;
+	assert_true(n >= PAIR_RING_DATA / 32 - 1);
+	publish();
+	pair_in_skip(&in);
+	release();
+	assert_int_equal(take_any(), 0);
+	assert_true(pair_out_fits(&out, 65562));
+	assert_int_equal(put(1500, 2), 0);
+	publish();
+	take(1500, 2);
+	*word(AT_PUT) = out.put + 2 * PAIR_RING_DATA; /* nonsense is found out here too */
+	pair_in_skip(&in);
+	assert_int_equal(take_any(), -EPROTO);
+}
+
 static void test_full(void **state)
 {
 	uint32_t n = 0;
@@ -353,6 +374,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_in_order),
 		T(test_goes_round),
+		T(test_skip),
 		T(test_full),
 		T(test_any_frame_fits_an_empty_ring),
 		T(test_too_long_for_the_reader),

@@ -27,6 +27,9 @@ check 'and they arrive whole, in order' within 10 said b '^got$'
 is 'in as many slots as they take' "$(grep ^rx "$W/b.out")" \
 	"$(printf 'rx 60 flags 0 slots 1\nrx 4096 flags 0 slots 1\nrx 4097 flags 0 slots 2\nrx 9000 flags 0 slots 3')"
 line b
+within 10 said b 'back end 6'
+is 'one sends while the other is away' "$(bad 1 0 connect send 60 6000 close | sed -n 2p)" 'sent 6000'
+is 'which gets nothing of it when it comes' "$(bad 2 0 connect count 1 500 close | sed -n 2p)" 'got 0 of 1'
 ctl detach sinner/eth0 --force >/dev/null
 ctl detach honest/eth0 --force >/dev/null
 
