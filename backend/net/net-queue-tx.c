@@ -54,8 +54,17 @@ static uint64_t rate_wait(struct net_queue *n, uint64_t now, uint32_t bytes)
 		return 0;
 	pthread_mutex_lock(&n->nic->lock);
 	wait = net_rate_take(&n->nic->rate, now, bytes);
+	n->rates = n->nic->rates;
 	pthread_mutex_unlock(&n->nic->lock);
 	return wait;
+}
+
+/* The rate that is in force now wants the next packet to wait. */
+static bool rate_holds(struct net_queue *n, uint64_t now)
+{
+	if (n->rate_until && (now >= n->rate_until || n->rates != __atomic_load_n(&n->nic->rates, __ATOMIC_RELAXED)))
+		n->rate_until = 0;
+	return n->rate_until != 0;
 }
 
 /* Is the link to be waited for, with a packet of so many bytes behind @before others? */
@@ -231,11 +240,8 @@ int net_queue_tx(struct net_queue *n, uint64_t now, bool *notify)
 		if (rc < 0 || n->slot_at == n->slot_end)
 			return rc;
 	}
-	if (n->rate_until) {
-		if (now < n->rate_until)
-			return 0;
-		n->rate_until = 0;
-	}
+	if (rate_holds(n, now))
+		return 0;
 	slot = n->slot_at;
 	nr = gather(n, now, &nr_segs, &fatal);
 	if (nr_segs) {
@@ -292,7 +298,7 @@ int net_queue_tx_arm(struct net_queue *n, uint64_t now, uint64_t *until)
 		*until = MIN(*until, n->room_until);
 		return 0;
 	}
-	if (n->rate_until <= now)
+	if (!rate_holds(n, now))
 		return 1;
 	*until = MIN(*until, n->rate_until);
 	return 0;

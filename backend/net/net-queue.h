@@ -64,6 +64,7 @@ struct net_dev {
 	uint32_t features;    /* NET_F_*, of this connection */
 	pthread_mutex_t lock; /* of what follows, up to `past`, and of net_journal_of()->mcast */
 	struct net_rate rate;
+	uint32_t rates; /* so many there have been; also read without the lock */
 	struct net_trace trace;
 	struct net_stats past; /* of queues that are gone: the main thread's */
 	/* atomic: written by the main thread, read by the queues */
@@ -97,6 +98,7 @@ struct net_queue {
 	uint64_t sent_at;           /* ns: the guest sent something */
 	uint32_t slot_at, slot_end; /* slots taken and not dealt with */
 	uint64_t rate_until;        /* ns: when the next packet may go; 0: now */
+	uint32_t rates;             /* the nic's, when that was said: another one may say otherwise */
 	uint64_t room_until;        /* ns: the next packet waits for room in the link till then; 0: it does not */
 	uint32_t room_bytes;        /* of that packet */
 	bool overrun;               /* it waited in vain: what has no room is dropped, until something has */

@@ -81,18 +81,25 @@ static int net_set(struct device *d, const void *body, uint32_t bytes)
 {
 	struct net_dev *nic = d->priv;
 	struct net_set s;
+	bool changed;
 
 	if (bytes != sizeof(s))
 		return -EINVAL;
 	memcpy(&s, body, sizeof(s));
 	pthread_mutex_lock(&nic->lock);
 	/* The same again must not fill the bucket. */
-	if (s.rate_bytes != nic->rate.bytes || s.rate_usec != nic->rate.usec)
+	changed = s.rate_bytes != nic->rate.bytes || s.rate_usec != nic->rate.usec;
+	if (changed) {
 		net_rate_set(&nic->rate, s.rate_bytes, s.rate_usec, now_ns());
+		__atomic_store_n(&nic->rates, nic->rates + 1, __ATOMIC_RELAXED);
+	}
 	pthread_mutex_unlock(&nic->lock);
 	__atomic_store_n(&nic->limited, nic->rate.bytes != 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&nic->link_down, s.link_up == 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&nic->filtered, s.mcast_filtered != 0, __ATOMIC_RELAXED);
+	/* Who waits for the old rate may sleep for a period of it. */
+	for (uint32_t i = 0; changed && i < d->nr_queues; i++)
+		queue_wake(&d->queues[i]);
 	return 0;
 }
 

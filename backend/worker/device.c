@@ -222,9 +222,6 @@ int device_connect(struct device *d, const struct wire_connect *c, const int *fd
 
 void device_disconnect(struct device *d, bool finish)
 {
-	const uint64_t one = 1;
-	ssize_t n;
-
 	if (d->state != DEVICE_CONNECTED)
 		return;
 	d->state = DEVICE_DRAINING;
@@ -237,8 +234,7 @@ void device_disconnect(struct device *d, bool finish)
 		__atomic_store_n(&q->stop, true, __ATOMIC_RELEASE);
 		if (d->class->hurry)
 			d->class->hurry(q);
-		n = write(q->control_fd, &one, sizeof(one)); /* cannot fail: nobody else writes */
-		(void)n;
+		queue_wake(q);
 	}
 }
 

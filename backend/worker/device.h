@@ -143,6 +143,7 @@ static inline size_t queue_ring_bytes(const struct queue *q)
 /* queue.c */
 void *queue_thread(void *arg);
 void queue_notify(struct queue *q, uint32_t ring); /* that @ring has responses */
+void queue_wake(struct queue *q);                  /* from the main thread: look at what was changed */
 
 /* The longest that a queue of @d may hold an event back, ns; 0: it does not look, so it holds none. */
 static inline uint64_t device_hold_ns(const struct device *d)

@@ -64,6 +64,20 @@ start=$(metric sinner/eth0 tx_packets)
 check 'nonsense there changes nothing' eval '[ "$(show sinner/eth0 .rate)" = 62500,50000 ]'
 ctl set sinner/eth0 --rate none >/dev/null
 
+# A change counts at once, also for a guest that waits for the end of a period of the rate before.
+for rate in none 1GB/s; do
+	ctl set sinner/eth0 --rate 4KB/s@60s >/dev/null
+	before=$(metric sinner/eth0 tx_rate_waits)
+	bad_start r 1 0 connect send 1500 400 say over line
+	check 'a guest waits for its rate, 60 s' within 10 grown sinner/eth0 tx_rate_waits $((before + 1))
+	start=$SECONDS
+	ctl set sinner/eth0 --rate $rate >/dev/null
+	check "set --rate $rate ends that" within 20 said r over
+	check "at once ($((SECONDS - start)) s)" [ $((SECONDS - start)) -lt 20 ]
+	line r
+done
+ctl set sinner/eth0 --rate none >/dev/null
+
 # The cable
 check 'set pulls the cable' ctl set sinner/eth0 --link down
 is 'the guest is told' "$(node $back/carrier)" 0
