@@ -25,6 +25,7 @@
  * the answer, and checks that it can (XSA-396).
  */
 #include <errno.h>
+#include <poll.h>
 
 #include "backend/block/blk-queue.h"
 #include "common/base/crash.h"
@@ -445,7 +446,7 @@ uint32_t blk_queue_wait(struct queue *q, int64_t timeout_ns)
 		timeout_ns = timeout_ns < 0 ? OVERLAP_NS : MIN(timeout_ns, OVERLAP_NS);
 	if (b->ops->wait)
 		return b->ops->wait(b->store, timeout_ns);
-	return queue_wait_fds(q, b->store->fd, timeout_ns);
+	return queue_wait_fds(q, b->store->fd, POLLIN, timeout_ns);
 }
 
 bool blk_queue_drained(const struct queue *q)

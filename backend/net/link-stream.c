@@ -5,7 +5,7 @@
  *
  * The guest waits a little when the socket is half full, so that a burst is not lost to a reader that is slow for a moment; half of it
  * holds more than a turn.  A frame the socket took a part of must go on where it stopped: the rest waits in `out`, and until it is gone nothing else
- * is sent.  What comes is read in big pieces and handed out frame by frame.  A length no frame has means that the other
+ * is sent; the queue's thread is woken when the socket takes more, since the guest may send nothing for long.  What comes is read in big pieces and handed out frame by frame.  A length no frame has means that the other
  * end is lost, and so is the link.
  */
 #include <arpa/inet.h>
@@ -157,10 +157,24 @@ static bool stream_room(struct link_queue *l, uint32_t bytes)
 	return s->has_room || s->dead; /* what is sent to the dead is lost at once */
 }
 
+static bool stream_owes(struct link_queue *l)
+{
+	const struct stream *s = l->priv;
+
+	return s->out_at < s->out_end && !s->dead;
+}
+
+static void stream_woke(struct link_queue *l)
+{
+	(void)flush(l);
+}
+
 const struct link_ops link_stream_ops = {
 	.offload = false,
 	.send = stream_send,
 	.recv = stream_recv,
 	.room = stream_room,
+	.owes = stream_owes,
+	.woke = stream_woke,
 	.arm_room = stream_room, /* nothing tells of room: the guest waits its time out */
 };

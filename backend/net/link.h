@@ -45,6 +45,8 @@ struct link_ops {
 	bool (*room)(struct link_queue *l, uint32_t bytes);
 	/* Before sleeping on fd for room, which may come without a sign. True: there is room, do not sleep. */
 	bool (*arm_room)(struct link_queue *l, uint32_t bytes);
+	/* Is a frame that was taken not all gone? Then sleeping is also till fd is writable. */
+	bool (*owes)(struct link_queue *l);
 	/* After sleeping on fd, before anything is looked at. */
 	void (*woke)(struct link_queue *l);
 };

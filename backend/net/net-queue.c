@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* net-queue.c - see net-queue.h: both ways joined, and the life of a queue. */
 #include <errno.h>
+#include <poll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include "backend/net/net-queue.h"
@@ -67,6 +68,8 @@ int net_queue_arm(struct queue *q)
 uint32_t net_queue_wait(struct queue *q, int64_t timeout_ns)
 {
 	struct net_queue *n = of(q);
+	const struct link_ops *ops = n->link->ops;
+	short events = n->poll_link ? POLLIN : 0;
 	uint32_t woke;
 
 	if (n->until != UINT64_MAX) {
@@ -76,9 +79,11 @@ uint32_t net_queue_wait(struct queue *q, int64_t timeout_ns)
 		timeout_ns = timeout_ns < 0 ? own : MIN(timeout_ns, own);
 		n->until = UINT64_MAX; /* arm() says it again */
 	}
-	woke = queue_wait_fds(q, n->poll_link ? n->link->fd : -1, timeout_ns);
-	if (n->poll_link && n->link->ops->woke)
-		n->link->ops->woke(n->link);
+	if (ops->owes && ops->owes(n->link))
+		events |= POLLOUT;
+	woke = queue_wait_fds(q, events ? n->link->fd : -1, events, timeout_ns);
+	if (events && ops->woke)
+		ops->woke(n->link);
 	return woke;
 }
 

@@ -153,7 +153,7 @@ static inline uint64_t device_hold_ns(const struct device *d)
 
 /* One more bad request: after a burst of them the thread pauses for each (reliability: bad-request flood). */
 void queue_penalty(struct queue *q, uint64_t now);
-/* Plain wait for classes that have none of their own: event channel, control fd, and @fd when >= 0. */
-uint32_t queue_wait_fds(struct queue *q, int fd, int64_t timeout_ns);
+/* Plain wait for classes that have none of their own: event channel, control fd, and @events (poll(2)) of @fd when >= 0. */
+uint32_t queue_wait_fds(struct queue *q, int fd, short events, int64_t timeout_ns);
 
 #endif

@@ -89,12 +89,12 @@ void queue_penalty(struct queue *q, uint64_t now)
 		(void)ppoll(NULL, 0, &ms, NULL);
 }
 
-uint32_t queue_wait_fds(struct queue *q, int fd, int64_t timeout_ns)
+uint32_t queue_wait_fds(struct queue *q, int fd, short events, int64_t timeout_ns)
 {
 	struct pollfd p[3] = {
 		{ .fd = evtchn_fd(q->evtchn), .events = POLLIN },
 		{ .fd = q->control_fd, .events = POLLIN },
-		{ .fd = fd, .events = POLLIN },
+		{ .fd = fd, .events = events },
 	};
 	struct timespec ts = { timeout_ns / 1000000000, timeout_ns % 1000000000 };
 	uint32_t woke = 0;

@@ -100,6 +100,18 @@ check "nor do they pile up in memory: $before KiB, then $(rss)" [ "$(rss)" -lt $
 kill -KILL $peer
 is 'the other end dies: the guest is served on' "$(bad 1 0 connect send 60 1 close | tail -n 1)" 'back end 6'
 ctl detach sinner/eth0 --force >/dev/null
+peer_start late
+nic sinner --stream "$W/peer.sock" >/dev/null
+bad_start s 1 0 connect send 60000 400 sleep 2500 say silent line close # after a second a queue is woken by itself, once
+check 'an end that takes nothing for a while: the guest sends till there is no room, and is silent' within 20 said s silent
+kill -USR1 $peer
+frames() { grep -c '^frame 60000' "$W/peer.out"; }
+check 'when it reads on, it gets the rest of a frame of which the socket took a part' \
+	within 10 eval '[ "$(frames)" = "$(metric sinner/eth0 tx_packets)" ]'
+check "that were some ($(frames))" [ "$(frames)" -gt 10 ]
+line s
+within 10 said s 'back end 6'
+ctl detach sinner/eth0 --force >/dev/null
 peer_start echo
 check 'attached again, it works again' nic sinner --stream "$W/peer.sock"
 like 'frames come back' "$(bad 1 0 connect send 60 1 expect 1 close)" 'rx 60 flags 0 slots 1'
