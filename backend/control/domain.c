@@ -129,6 +129,13 @@ int domain_unpause(struct domains *d, uint32_t domid)
 	return xc_domain_unpause(d->xc, domid) == 0 ? 0 : -errno;
 }
 
+bool domain_paused(struct domains *d, uint32_t domid)
+{
+	xc_dominfo_t info;
+
+	return d->xc && xc_domain_getinfo(d->xc, domid, 1, &info) == 1 && info.domid == domid && info.paused;
+}
+
 bool domain_same(const struct domain_id *a, const struct domain_id *b)
 {
 	static const uint8_t none[16];

@@ -38,6 +38,7 @@ int domain_end(struct domains *d, uint32_t domid, const struct domain_id *id, en
 /* Counted by the hypervisor beside everybody else's: a domain runs when all who paused it have unpaused it. */
 int domain_pause(struct domains *d, uint32_t domid) __must_check;
 int domain_unpause(struct domains *d, uint32_t domid) __must_check;
+bool domain_paused(struct domains *d, uint32_t domid); /* by anybody */
 
 /*
  * Name, number or UUID -> domid.  1 found, 0 not, -errno.

@@ -12,6 +12,9 @@
  * A domain whose disk cannot be attached again stays paused when it was suspended: it has the disk mounted, and as
  * long as it does not run nothing is lost.  One that boots is let go.
  *
+ * That we hold it is written down beside what is kept, in `held`, as long as we do: a daemon after us goes on with our pause,
+ * and does not add its own, of which ours would be left.
+ *
  * What a detach removes is not kept, nor what goes with a domain that was powered off, crashed or was destroyed.
  */
 #include <errno.h>
@@ -21,13 +24,15 @@
 #include "common/span/span.h"
 
 #define KEPT          "/synth/kept"
-#define REBOOT_MAX_S  600 /* a reboot that has not led to a new domain by then did not mean to */
+#define HELD          "held" /* /synth/kept/UUID/TYPE/held: the domain that we have paused */
+#define REBOOT_MAX_S  600    /* a reboot that has not led to a new domain by then did not mean to */
 #define UUID_TEXT_MAX 37u
 
 struct hold {
 	struct list link; /* control.holds */
 	uint32_t domid, waiting;
 	bool paused, stay;
+	struct path dir; /* .../UUID/TYPE */
 };
 
 /* /synth/kept/UUID/TYPE; false when the domain has no UUID that we know. */
@@ -101,53 +106,67 @@ void kept_save(struct device *d)
 /* -------------------------------------------------------------- forgetting */
 
 struct forgetting {
-	struct path dir; /* .../UUID/TYPE */
-	uint32_t vdev;
+	struct path leaf; /* .../UUID/TYPE/ID, or held */
+	bool held;        /* too, when nothing else is left */
 };
+
+static bool empty(char **names, uint32_t nr, bool held_too)
+{
+	return nr == 0 || (held_too && nr == 1 && strcmp(names[0], HELD) == 0);
+}
 
 /* The record, and what is empty above it, up to and with /synth. */
 static int forget_tx(struct store *s, struct store_tx *t, void *arg)
 {
 	const struct forgetting *fg = arg;
-	struct path p;
+	bool held = fg->held, last;
+	struct path p = fg->leaf;
 	char **names;
 	uint32_t nr;
-	int err;
+	int err = store_rm(s, t, p.s);
 
-	snprintf(p.s, sizeof(p.s), "%.200s/%u", fg->dir.s, fg->vdev);
-	err = store_rm(s, t, p.s);
 	while (err == 0 && strrchr(p.s, '/') != p.s) {
 		*strrchr(p.s, '/') = '\0';
 		if (store_list(s, t, p.s, &names, &nr) < 0)
 			break;
+		last = empty(names, nr, held);
+		held = false;
 		free(names);
-		if (nr > 0)
+		if (!last)
 			break;
 		err = store_rm(s, t, p.s);
 	}
 	return err;
 }
 
-static void forget(struct control *c, const struct path *dir, uint32_t vdev)
+static void forget_leaf(struct control *c, struct forgetting *fg)
 {
-	struct forgetting fg = { .dir = *dir, .vdev = vdev };
-	struct path p;
 	int err;
 
-	snprintf(p.s, sizeof(p.s), "%.200s/%u", dir->s, vdev);
-	if (!store_exists(c->store, NULL, p.s))
+	if (!store_exists(c->store, NULL, fg->leaf.s))
 		return;
-	err = store_transact(c->store, forget_tx, &fg);
+	err = store_transact(c->store, forget_tx, fg);
 	if (err < 0)
-		log_error("cannot remove %s: %s", p.s, strerror(-err));
+		log_error("cannot remove %s: %s", fg->leaf.s, strerror(-err));
 }
+
+static void forget(struct control *c, const struct path *dir, uint32_t vdev, bool held)
+{
+	struct forgetting fg = { .held = held };
+
+	snprintf(fg.leaf.s, sizeof(fg.leaf.s), "%.200s/%u", dir->s, vdev);
+	forget_leaf(c, &fg);
+}
+
+static struct hold *hold_find(struct control *c, uint32_t domid);
 
 void kept_forget(struct device *d)
 {
 	struct path dir;
 
+	/* One that stayed paused was attached by hand: it is unpaused by hand. */
 	if (kept_dir(&dir, d))
-		forget(d->c, &dir, d->vdev);
+		forget(d->c, &dir, d->vdev, !hold_find(d->c, d->domid));
 }
 
 /* ----------------------------------------------------------------- holding */
@@ -162,7 +181,38 @@ static struct hold *hold_find(struct control *c, uint32_t domid)
 	return NULL;
 }
 
-static struct hold *hold_new(struct control *c, uint32_t domid)
+static void held_no_more(struct control *c, const struct hold *h)
+{
+	struct forgetting fg = { .held = false };
+
+	path_join(&fg.leaf, h->dir.s, HELD);
+	forget_leaf(c, &fg);
+}
+
+/* A daemon before us held it, or we did, until something could not be attached; and nobody has unpaused it since. */
+static bool held_already(struct control *c, const struct hold *h)
+{
+	struct path p;
+	uint32_t domid;
+
+	return store_read_u32(c->store, NULL, path_join(&p, h->dir.s, HELD), UINT16_MAX, &domid) == 0 &&
+	       domid == h->domid && domain_paused(c->domains, domid);
+}
+
+static int hold(struct control *c, const struct hold *h)
+{
+	struct path p;
+	/* First: a pause of which nobody knows is worse than one that was not made. */
+	int err = store_writef(c->store, NULL, path_join(&p, h->dir.s, HELD), "%u", h->domid);
+
+	if (err == 0)
+		err = domain_pause(c->domains, h->domid);
+	if (err < 0)
+		held_no_more(c, h);
+	return err;
+}
+
+static struct hold *hold_new(struct control *c, const struct path *dir, uint32_t domid)
 {
 	struct hold *h = calloc(1, sizeof(*h));
 	int err;
@@ -170,8 +220,9 @@ static struct hold *hold_new(struct control *c, uint32_t domid)
 	if (!h)
 		return NULL;
 	h->domid = domid;
+	h->dir = *dir;
 	h->waiting = 1; /* who makes it */
-	err = domain_pause(c->domains, domid);
+	err = held_already(c, h) ? 0 : hold(c, h);
 	h->paused = err == 0;
 	if (err < 0)
 		log_warn("cannot pause domain %u until its devices are there: %s", domid, strerror(-err));
@@ -185,8 +236,10 @@ static void hold_put(struct control *c, struct hold *h)
 
 	if (--h->waiting > 0)
 		return;
-	if (h->paused && !h->stay)
+	if (h->paused && !h->stay) {
 		err = domain_unpause(c->domains, h->domid);
+		held_no_more(c, h);
+	}
 	if (err < 0)
 		log_error("cannot unpause domain %u: %s; see `xl unpause`", h->domid, strerror(-err));
 	list_del(&h->link);
@@ -244,7 +297,7 @@ static void attach_again(struct control *c, struct hold *h, const struct path *d
 	snprintf(what, sizeof(what), "%.60s/%s", name, dev);
 	at.kept = read_ending(&g);
 	if (at.kept == DOMAIN_ENDED) {
-		forget(c, dir, vdev);
+		forget(c, dir, vdev, false);
 		return;
 	}
 	at.user_frontend = g.get(g.arg, "synth/user-frontend", text, sizeof(text)) == 0 && strcmp(text, "1") == 0;
@@ -289,7 +342,7 @@ static void domain_back(struct control *c, const char *uuid, uint32_t domid, con
 	snprintf(dir.s, sizeof(dir.s), KEPT "/%.40s/%s", uuid, c->class->type);
 	if (store_list(c->store, NULL, dir.s, &devs, &nr) < 0)
 		return; /* another class's */
-	h = hold_new(c, domid);
+	h = hold_new(c, &dir, domid);
 	for (uint32_t i = 0; h && i < nr; i++)
 		if (parse_str_u32(devs[i], UINT32_MAX, &vdev) == 0)
 			attach_again(c, h, &dir, vdev, name);

@@ -100,4 +100,51 @@ blkd_start
 check 'a daemon that starts later looks for domains that came' within 8 known 17/xvda
 check 'a daemon that starts later: nothing is kept any more' within 8 quiet
 hostxen destroy 17
+
+# The daemon goes while it holds a domain, whose image is still busy: one pause, and it is the next daemon's to take back.
+held() # OLD NEW CMD...: NEW is held, CMD happens, the image gets free
+{
+	life "$1"
+	kattach phoenix "$img" xvda >/dev/null
+	end "$1" suspend || return 1
+	flock -x "$img" sleep 600 &
+	locker=$!
+	disown $locker
+	within 5 not flock -n -x "$img" true || return 1
+	life "$2"
+	within 8 is_state "$2" paused || return 1
+	shift 2
+	"$@"
+}
+free() { kill $(pgrep -P $locker) $locker; }
+killed() { kill -KILL "$blkd_pid"; blkd_wait_gone; blkd_start; }
+stopped() { ctl daemon stop >/dev/null; blkd_wait_gone; blkd_start; }
+n=20
+for how in killed stopped 'ctl daemon upgrade'; do
+	check "$how while it holds a domain" held $n $((n + 1)) $how
+	check "$how: it is still held" is_state $((n + 1)) paused
+	check "$how: once" eval '[ "$(dom0 xenstore-read $kept/held)" = '$((n + 1))' ]'
+	free
+	check "$how: the next one attaches its disk" within 20 known $((n + 1))/xvda
+	check "$how: and lets it run" within 8 running $((n + 1))
+	check "$how: nothing is kept any more" within 8 quiet
+	hostxen destroy $((n + 1))
+	n=$((n + 2))
+done
+# A domain that stays paused is not paused again with each other domain that comes.
+life 30
+kattach phoenix "$img" xvda >/dev/null
+end 30 suspend
+mv "$img" "$img.away"
+life 31
+check 'a disk that cannot be attached: held' within 8 is_state 31 paused
+told=$(grep -c 'phoenix/xvda: cannot be attached again' "$W/blkd.log")
+is_told_again() { [ "$(grep -c 'phoenix/xvda: cannot be attached again' "$W/blkd.log")" -gt "$told" ]; }
+hostxen create 32 --name another
+check 'another domain comes: it is tried again' within 8 is_told_again
+mv "$img.away" "$img"
+hostxen create 33 --name yetanother
+check 'attached at last, when a third one comes' within 8 known 31/xvda
+check 'and lets it run' within 8 running 31
+check 'nothing is kept any more then' within 8 quiet
 world_end
