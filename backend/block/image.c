@@ -18,8 +18,9 @@
 #include <unistd.h>
 #include "backend/block/image.h"
 
-#define NBD_CONNECT_MS 5000
-#define SILENCE_MS     30000u /* a TCP peer that acknowledges nothing for so long is dead */
+#define NBD_CONNECT_MS  5000
+#define NBD_GREETING_MS 5000
+#define SILENCE_MS      30000u /* a TCP peer that acknowledges nothing for so long is dead */
 
 static int open_fault(const struct image_uri *u, bool readonly, int err, struct fault *f)
 {
@@ -326,6 +327,20 @@ static int connect_tcp(const struct image_uri *u, struct fault *f)
 	return fd;
 }
 
+/* The server speaks first.  One that does not is waited for here, where nobody else waits: a worker has other disks. */
+static int connect_nbd(const struct image_uri *u, struct fault *f)
+{
+	int fd = u->unix_socket ? connect_unix(u, f) : connect_tcp(u, f);
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	if (fd < 0 || poll(&p, 1, NBD_GREETING_MS) > 0)
+		return fd;
+	close(fd);
+	fault_set(f, FAULT_TIMEOUT, -ETIMEDOUT, "the NBD server lets connect and says nothing");
+	fault_next(f, "see what it waits for");
+	return -ETIMEDOUT;
+}
+
 int image_open(const struct image_uri *u, bool readonly, bool direct, struct image *ret, struct fault *f)
 {
 	struct image im = { .fd = -1, .sector = SECTOR_BYTES };
@@ -340,7 +355,7 @@ int image_open(const struct image_uri *u, bool readonly, bool direct, struct ima
 		}
 		break;
 	case BLK_STORE_NBD:
-		im.fd = u->unix_socket ? connect_unix(u, f) : connect_tcp(u, f);
+		im.fd = connect_nbd(u, f);
 		err = im.fd < 0 ? im.fd : 0;
 		if (err == -EBUSY)
 			err = -EIO;

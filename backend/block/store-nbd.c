@@ -23,7 +23,7 @@
 #include "backend/block/store-file.h"
 #include "common/log/log.h"
 
-#define HANDSHAKE_MS 10000
+#define HANDSHAKE_MS 3000
 #define FOREVER      UINT64_MAX
 #define STAGE_MAX    (8u << 20) /* bytes of copies in flight, a queue */
 #define DISCARD_MAX  (1u << 30)
@@ -300,7 +300,7 @@ static const struct store_ops nbd_ops = {
 	.close = nbd_store_close,
 };
 
-/* The server has HANDSHAKE_MS: the control plane's other messages wait behind this. */
+/* The server, which has spoken by now, has HANDSHAKE_MS: the control plane's other messages wait behind this. */
 static int handshake(struct nbd *n, int fd)
 {
 	uint64_t end = now_ns() + HANDSHAKE_MS * 1000000ull;

@@ -2,6 +2,7 @@
 /* test-image.c - targets as text, device names, and opening images that are no good. */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -284,21 +285,53 @@ static void test_nbd_server_away(void **state)
 	assert_non_null(strstr(f.why, "cannot connect"));
 }
 
-static void test_nbd_server_there(void **state)
+static int nbd_server(const char *name, char target[160])
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	int s = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", in_dir(name));
+	assert_int_equal(bind(s, (const struct sockaddr *)&sa, sizeof(sa)), 0);
+	assert_int_equal(listen(s, 1), 0);
+	snprintf(target, 160, "nbd+unix:///x?socket=%s", in_dir(name));
+	return s;
+}
+
+static void *greet(void *arg)
+{
+	int c = accept(*(const int *)arg, NULL, NULL);
+
+	return write(c, "NBDMAGIC", 8) == 8 && close(c) == 0 ? arg : NULL;
+}
+
+static void test_nbd_server_there(void **state)
+{
 	struct image im;
 	struct fault f;
 	char target[160];
+	int s = nbd_server("sock", target);
+	pthread_t t;
+	void *ret;
 
-	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", in_dir("sock"));
-	assert_int_equal(bind(s, (const struct sockaddr *)&sa, sizeof(sa)), 0);
-	assert_int_equal(listen(s, 1), 0);
-	snprintf(target, sizeof(target), "nbd+unix:///x?socket=%s", in_dir("sock"));
+	assert_int_equal(pthread_create(&t, NULL, greet, &s), 0);
 	assert_int_equal(try(target, true, &im, &f), 0);
 	assert_int_equal(im.flags, BLK_O_READONLY);
+	assert_int_equal(pthread_join(t, &ret), 0);
+	assert_non_null(ret);
 	close(im.fd);
+	close(s);
+}
+
+static void test_nbd_server_silent(void **state)
+{
+	struct image im;
+	struct fault f;
+	char target[160];
+	int s = nbd_server("mute", target);
+
+	assert_int_equal(try(target, true, &im, &f), -ETIMEDOUT);
+	assert_int_equal(f.code, FAULT_TIMEOUT);
+	assert_non_null(strstr(f.why, "says nothing"));
 	close(s);
 }
 
@@ -404,6 +437,7 @@ int main(void)
 		cmocka_unit_test(test_one_writer),
 		cmocka_unit_test(test_nbd_server_away),
 		cmocka_unit_test(test_nbd_server_there),
+		cmocka_unit_test(test_nbd_server_silent),
 		cmocka_unit_test(test_resize),
 		cmocka_unit_test(test_device_names),
 	};

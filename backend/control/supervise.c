@@ -32,6 +32,7 @@
 #define HELLO_MS        20000u
 #define QUIT_MS         30000u
 #define KILLED_MS       1000u                 /* who is dead sooner than that is waited for */
+#define BEHIND_MS       1000u                 /* more, for a question behind one that takes long */
 #define SHORT_LIFE_NS   1000000000ull         /* one that did not: it did so at once */
 #define LONG_LIFE_NS    (10ull * 1000000000u) /* a worker that lived so long did not crash in a loop */
 #define BACKOFF_MIN_MS  100u
@@ -99,12 +100,34 @@ static void ask_answer(struct ask *a, int err, const struct wire_msg *m)
 		fn(arg, err, m);
 }
 
+/*
+ * A worker does one thing after the other, and a server takes as long as it likes for the handshake of an image.  So who asked
+ * after an OPEN waits for that, whose own time is limited.  Not who has the worker quit: killing it then loses nothing.
+ */
+static bool behind_open(const struct ask *a)
+{
+	const struct ask *o;
+
+	if (a->hdr.type == WIRE_QUIT)
+		return false;
+	list_for_each (o, &a->w->asks, link) {
+		if (o == a)
+			break;
+		if (o->hdr.type == WIRE_OPEN)
+			return true;
+	}
+	return false;
+}
+
 static void ask_late(struct loop *l, void *arg)
 {
 	struct ask *a = arg;
 	struct worker *w = a->w;
 
 	a->deadline = NULL;
+	if (a->kill && w->pid > 0 && w->sock >= 0 && behind_open(a) &&
+	    loop_add_timer(l, BEHIND_MS, ask_late, a, &a->deadline) == 0)
+		return;
 	if (a->kill && w->pid > 0 && w->sock >= 0) {
 		log_error("worker %d of domain %u did not answer in time and is killed", (int)w->pid, w->domid);
 		w->hung = true;
