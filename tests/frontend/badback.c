@@ -14,126 +14,30 @@
  * Some sins end a connection and are followed by an honest one, with an offer of another shape for some.  "lose-..." says which
  * requests were taken and not answered ("lost OP SECTOR"), and the first requests of the connection after it ("again OP SECTOR").
  */
-#include <errno.h>
-#include <poll.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <unistd.h>
-#include <xen/io/protocols.h>
-
-#include "common/base/base.h"
+#include "tests/lib/badback.h"
 #include <xen/io/blkif.h>
-#include "common/ring/ring.h"
-#include "common/span/span.h"
-#include "common/xen/evtchn.h"
-#include "common/xen/grant.h"
-#include "common/xen/paths.h"
-#include "common/xen/store.h"
-#include "common/xenbus/xenbus.h"
 
-#define TYPE    "badback"
 #define SECTORS "131072"
 
-enum sin_when { AT_REQUEST, AT_CONNECT, AT_INITWAIT, ALWAYS };
-
-struct back;
-struct sin {
-	const char *name;
-	enum sin_when when;
-	/* AT_REQUEST: answer @r (already taken); true when that was done, else it is answered honestly */
-	bool (*request)(struct back *b, const struct blkif_request *r);
-	void (*other)(struct back *b);
-	void (*again)(struct back *b); /* before the front end may connect once more */
-};
-
-struct back {
-	uint32_t domid, vdev, after, answered, leaks;
-	const struct sin *sin;
-	struct store *store;
-	struct grant *grant;
-	struct evtchn *evtchn;
-	uint32_t port;
-	uint32_t *raw; /* the ring's page */
-	uint32_t pages;
+struct queue { /* the only one */
 	struct ring_back ring;
-	struct path front, back;
-	uint32_t state;
-	bool connected, sinned;
-	bool halted; /* the ring stays as the sin left it */
-	uint32_t rnd;
+	uint32_t *raw; /* the ring's page */
+	uint32_t pages, port;
+	struct blkif_request r; /* at hand, already taken */
+	uint8_t last_op;
 	/* what follows the sin */
 	uint32_t lives, nr_lost, nr_again, losing;
-	uint32_t back_domid;
-	uint8_t last_op;
 	bool leaving;
 	uint64_t old_id;
 	uint32_t *held_ring, *held_page; /* of the life before, still mapped, all MARK */
 	uint32_t held_bytes;
 };
 
-static volatile sig_atomic_t over;
-
-static void on_term(int sig)
-{
-	over = 1;
-}
-
-static void die(const char *what, int err)
-{
-	fprintf(stderr, "badback: %s: %s\n", what, strerror(-err));
-	exit(3);
-}
-
-static void must(const char *what, int err)
-{
-	if (err < 0)
-		die(what, err);
-}
-
-static void leak(struct back *b, const char *fmt, ...) __printf(2, 3);
-static void leak(struct back *b, const char *fmt, ...)
-{
-	va_list ap;
-
-	if (b->leaks++ > 5)
-		return;
-	va_start(ap, fmt);
-	printf("leak: ");
-	vprintf(fmt, ap);
-	printf("\n");
-	va_end(ap);
-	fflush(stdout);
-}
-
 /* ------------------------------------------------------------------ nodes */
 
-static void put(struct back *b, const struct path *dir, const char *leaf, const char *value)
+void offer(struct back *b)
 {
-	struct path p;
-
-	must(leaf, store_write(b->store, NULL, path_join(&p, dir->s, leaf), value));
-}
-
-static void set_state(struct back *b, uint32_t state)
-{
-	char text[12];
-
-	snprintf(text, sizeof(text), "%u", state);
-	put(b, &b->back, "state", text);
-	b->state = state;
-}
-
-static uint32_t get(struct back *b, const char *leaf, uint32_t otherwise)
-{
-	struct path p;
-	uint32_t v;
-
-	return store_read_u32(b->store, NULL, path_join(&p, b->front.s, leaf), UINT32_MAX, &v) == 0 ? v : otherwise;
-}
-
-static void offer(struct back *b)
-{
+	put(b, &b->back, "online", "1");
 	put(b, &b->back, "sectors", SECTORS);
 	put(b, &b->back, "sector-size", "512");
 	put(b, &b->back, "info", "0");
@@ -146,36 +50,13 @@ static void offer(struct back *b)
 	put(b, &b->back, "params", "/a/disk");
 }
 
-static void make_back(struct back *b, uint32_t state)
+void make_dirs(struct back *b)
 {
-	char text[STORE_PATH_MAX];
-
-	must("back directory", store_mkdir(b->store, NULL, b->back.s));
-	must("permissions", store_perms(b->store, NULL, b->back.s, b->back_domid, b->domid));
-	snprintf(text, sizeof(text), "%u", b->domid);
-	put(b, &b->back, "frontend-id", text);
-	put(b, &b->back, "frontend", b->front.s);
-	put(b, &b->back, "online", "1");
-	offer(b);
-	set_state(b, state);
-}
-
-static void make_front(struct back *b)
-{
-	store_mkdir(b->store, NULL, b->front.s) < 0 ? die("front directory", -errno) : (void)0;
-	must("permissions", store_perms(b->store, NULL, b->front.s, b->domid, 0));
-	put(b, &b->front, "backend-id", "0");
-	put(b, &b->front, "backend", b->back.s);
-	put(b, &b->front, "state", "1");
-}
-
-static void make_dirs(struct back *b)
-{
-	path_front(&b->front, b->domid, "svbd", b->vdev);
-	path_back(&b->back, b->back_domid, TYPE, b->domid, b->vdev);
 	make_back(b, XenbusStateInitWait);
-	if (!b->back_domid)
-		make_front(b);
+	if (b->back_domid)
+		return;
+	make_front(b);
+	make_front_nodes(b);
 }
 
 /* ------------------------------------------------------------------ looking for leaks */
@@ -217,7 +98,7 @@ static void look_at_page(struct back *b, const struct blkif_request *r)
 
 /* ------------------------------------------------------------------ answers */
 
-static void respond(struct back *b, uint64_t id, uint8_t op, int16_t status)
+static void respond(struct queue *q, uint64_t id, uint8_t op, int16_t status)
 {
 	struct blkif_response r;
 
@@ -225,7 +106,7 @@ static void respond(struct back *b, uint64_t id, uint8_t op, int16_t status)
 	r.id = id;
 	r.operation = op;
 	r.status = status;
-	ring_back_put(&b->ring, &r, sizeof(r));
+	ring_back_put(&q->ring, &r, sizeof(r));
 }
 
 static uint8_t op_of(const struct blkif_request *r)
@@ -233,167 +114,115 @@ static uint8_t op_of(const struct blkif_request *r)
 	return r->operation == BLKIF_OP_INDIRECT ? r->nr_segments : r->operation;
 }
 
-static void push(struct back *b)
+static void push(struct back *b, struct queue *q)
 {
-	if (ring_back_push(&b->ring))
-		evtchn_notify(b->evtchn, b->port);
+	if (ring_back_push(&q->ring))
+		evtchn_notify(b->evtchn, q->port);
 }
 
-static void force(struct back *b, uint32_t word, uint32_t value)
+/* What was answered before, and then another producer than that. */
+static void push_to(struct back *b, struct queue *q, uint32_t rsp_prod)
 {
-	push(b);
-	__atomic_store_n(&b->raw[word], value, __ATOMIC_SEQ_CST);
-	b->halted = true;
-	evtchn_notify(b->evtchn, b->port);
+	push(b, q);
+	force(b, q->raw, q->port, rsp_prod);
 }
 
-#define RSP_PROD 2 /* word in the ring's header */
-
-static bool sin_bad_id(struct back *b, const struct blkif_request *r)
+static bool sin_bad_id(struct back *b, struct queue *q)
 {
-	respond(b, (r->id & ~(uint64_t)0xffffffffu) | 0x7fffffff, op_of(r), 0);
+	respond(q, (q->r.id & ~(uint64_t)0xffffffffu) | 0x7fffffff, op_of(&q->r), 0);
 	return true;
 }
 
-static bool sin_idle_id(struct back *b, const struct blkif_request *r)
+static bool sin_idle_id(struct back *b, struct queue *q)
 {
-	respond(b, r->id ^ 31, op_of(r), 0);
+	respond(q, q->r.id ^ 31, op_of(&q->r), 0);
 	return true;
 }
 
-static bool sin_old_id(struct back *b, const struct blkif_request *r)
+static bool sin_old_id(struct back *b, struct queue *q)
 {
-	respond(b, r->id - ((uint64_t)1 << 32), op_of(r), 0);
+	respond(q, q->r.id - ((uint64_t)1 << 32), op_of(&q->r), 0);
 	return true;
 }
 
-static bool sin_wrong_op(struct back *b, const struct blkif_request *r)
+static bool sin_wrong_op(struct back *b, struct queue *q)
 {
-	respond(b, r->id, (uint8_t)(op_of(r) ^ 1), 0);
+	respond(q, q->r.id, (uint8_t)(op_of(&q->r) ^ 1), 0);
 	return true;
 }
 
-static bool sin_double(struct back *b, const struct blkif_request *r)
+static bool sin_double(struct back *b, struct queue *q)
 {
-	respond(b, r->id, op_of(r), 0);
-	respond(b, r->id, op_of(r), 0);
+	respond(q, q->r.id, op_of(&q->r), 0);
+	respond(q, q->r.id, op_of(&q->r), 0);
 	return true;
 }
 
-static bool sin_jump(struct back *b, const struct blkif_request *r)
+static bool sin_jump(struct back *b, struct queue *q)
 {
-	force(b, RSP_PROD, b->ring.rsp_prod + b->ring.nr_ents + 1);
+	push_to(b, q, q->ring.rsp_prod + q->ring.nr_ents + 1);
 	return true;
 }
 
-static bool sin_jump_far(struct back *b, const struct blkif_request *r)
+static bool sin_jump_far(struct back *b, struct queue *q)
 {
-	force(b, RSP_PROD, b->ring.rsp_prod + 0x80000000u);
+	push_to(b, q, q->ring.rsp_prod + 0x80000000u);
 	return true;
 }
 
-static bool sin_backwards(struct back *b, const struct blkif_request *r)
+static bool sin_backwards(struct back *b, struct queue *q)
 {
-	force(b, RSP_PROD, b->ring.rsp_prod - 1);
+	push_to(b, q, q->ring.rsp_prod - 1);
 	return true;
 }
 
 /* One answer more than there are requests; the slot holds what is there. */
-static bool sin_too_many(struct back *b, const struct blkif_request *r)
+static bool sin_too_many(struct back *b, struct queue *q)
 {
-	respond(b, r->id, op_of(r), 0);
-	force(b, RSP_PROD, b->ring.req_cons + 1);
+	respond(q, q->r.id, op_of(&q->r), 0);
+	push_to(b, q, q->ring.req_cons + 1);
 	return true;
 }
 
-static bool sin_status(struct back *b, const struct blkif_request *r)
+static bool sin_status(struct back *b, struct queue *q)
 {
-	respond(b, r->id, op_of(r), -77);
+	respond(q, q->r.id, op_of(&q->r), -77);
 	return true;
 }
 
-static bool sin_silent(struct back *b, const struct blkif_request *r)
+static bool sin_silent(struct back *b, struct queue *q)
 {
 	printf("silent\n");
 	fflush(stdout);
 	return true;
 }
 
-/* Events without an answer, as fast as it goes; then the answer. */
-static bool sin_storm(struct back *b, const struct blkif_request *r)
+/* Events without an answer, then the answer. */
+static bool sin_storm(struct back *b, struct queue *q)
 {
-	for (int i = 0; i < 3000 && !over; i++) {
-		evtchn_notify(b->evtchn, b->port);
-		usleep(200);
-	}
+	storm(b, q->port);
 	return false;
 }
 
 /* Random bytes all over the ring, for a while. */
-static bool sin_scribble(struct back *b, const struct blkif_request *r)
+static bool sin_scribble(struct back *b, struct queue *q)
 {
 	for (int round = 0; round < 2000; round++) {
-		for (uint32_t i = 0; i < b->pages * PAGE_BYTES / 4; i += 1 + b->rnd % 7) {
-			b->rnd = b->rnd * 1664525 + 1013904223;
-			__atomic_store_n(&b->raw[i], b->rnd, __ATOMIC_RELAXED);
-		}
-		evtchn_notify(b->evtchn, b->port);
+		for (uint32_t i = 0; i < q->pages * PAGE_BYTES / 4; i += 1 + b->rnd % 7)
+			__atomic_store_n(&q->raw[i], rnd(b), __ATOMIC_RELAXED);
+		evtchn_notify(b->evtchn, q->port);
 	}
 	b->halted = true;
 	return true;
 }
 
-static bool sin_closed(struct back *b, const struct blkif_request *r)
+static bool sin_detach(struct back *b, struct queue *q)
 {
-	set_state(b, XenbusStateClosed);
+	make_anew(b);
 	return true;
 }
 
-static bool sin_closing(struct back *b, const struct blkif_request *r)
-{
-	set_state(b, XenbusStateClosing);
-	return false;
-}
-
-static bool sin_vanish(struct back *b, const struct blkif_request *r)
-{
-	must("remove", store_rm(b->store, NULL, b->back.s));
-	return true;
-}
-
-static void let_go(struct back *b);
-
-/* Removed, and made anew a little later. */
-static bool sin_vanish_back(struct back *b, const struct blkif_request *r)
-{
-	must("remove", store_rm(b->store, NULL, b->back.s));
-	let_go(b);
-	usleep(300000);
-	make_back(b, XenbusStateInitWait);
-	return true;
-}
-
-/* The whole device, as a toolstack does it by force. */
-static bool sin_detach(struct back *b, const struct blkif_request *r)
-{
-	must("remove", store_rm(b->store, NULL, b->back.s));
-	must("remove", store_rm(b->store, NULL, b->front.s));
-	let_go(b);
-	usleep(300000);
-	make_back(b, XenbusStateInitWait);
-	make_front(b);
-	return true;
-}
-
-/* It forgets the front end, and waits for one. */
-static bool sin_forget(struct back *b, const struct blkif_request *r)
-{
-	let_go(b);
-	set_state(b, XenbusStateInitWait);
-	return true;
-}
-
-static bool sin_reborn(struct back *b, const struct blkif_request *r)
+static bool sin_reborn(struct back *b, struct queue *q)
 {
 	let_go(b);
 	set_state(b, XenbusStateInitialising);
@@ -403,126 +232,115 @@ static bool sin_reborn(struct back *b, const struct blkif_request *r)
 }
 
 /* Closed, and about to be removed: who goes on then would be in the toolstack's way. */
-static bool sin_leave(struct back *b, const struct blkif_request *r)
+static bool sin_leave(struct back *b, struct queue *q)
 {
 	put(b, &b->back, "online", "0");
 	set_state(b, XenbusStateClosed);
-	b->leaving = true;
+	q->leaving = true;
 	b->halted = true;
 	return true;
 }
 
-static void leave(struct back *b)
+/* Once the front end has closed, too. */
+static void leave(struct back *b, struct queue *q)
 {
 	sleep(1);
-	printf("left %u\n", get(b, "state", 0));
+	printf("left %u\n", get(b, &b->front, "state", 0));
 	fflush(stdout);
-	sin_detach(b, NULL);
-	b->leaving = false;
+	make_anew(b);
+	q->leaving = false;
 }
 
 /* Each life a few requests, then Closed: five times. */
-static bool sin_short_lives(struct back *b, const struct blkif_request *r)
+static bool sin_short_lives(struct back *b, struct queue *q)
 {
-	if (b->lives <= 5)
+	if (q->lives <= 5)
 		b->sinned = false;
-	set_state(b, XenbusStateClosed);
-	return true;
-}
-
-/* Nothing is ever answered, and no life lasts. */
-static bool sin_vain_lives(struct back *b, const struct blkif_request *r)
-{
-	b->sinned = false;
-	b->halted = true;
 	set_state(b, XenbusStateClosed);
 	return true;
 }
 
 /* All states and none, in no order, as fast as xenstore takes them. */
-static bool sin_flap(struct back *b, const struct blkif_request *r)
+static bool sin_flap(struct back *b, struct queue *q)
 {
-	static const char *const games[] = { "0", "1", "2",  "3", "4", "5",  "6",
-					     "7", "8", "99", "",  "x", "-1", "4294967298" };
 	uint64_t end = now_ns() + 3000000000u;
 
 	let_go(b);
 	/* For a while, and leave it where a front end in the middle of anything finds out. */
 	for (int i = 0; (i < 20000 && now_ns() < end) || i < 100; i++) {
-		b->rnd = b->rnd * 1664525 + 1013904223;
-		put(b, &b->back, "state", games[(b->rnd >> 16) % ARRAY_SIZE(games)]);
+		put_any_state(b);
 		if (i % 997 == 0)
-			must("remove", store_rm(b->store, NULL, b->back.s));
+			remove_dir(b, &b->back);
 		if (i % 997 == 1)
 			make_back(b, XenbusStateConnected);
 	}
 	printf("flapped\n");
 	fflush(stdout);
-	must("remove", store_rm(b->store, NULL, b->back.s));
+	remove_dir(b, &b->back);
 	make_back(b, XenbusStateClosed);
 	return true;
 }
 
-static bool sin_lose(struct back *b, const struct blkif_request *r)
+static bool sin_lose(struct back *b, struct queue *q)
 {
-	b->losing = 4;
+	q->losing = 4;
 	return false;
 }
 
-static void hold(struct back *b, const struct blkif_request *r)
+static void hold(struct back *b, struct queue *q)
 {
 	void *page;
 
-	b->held_ring = b->raw;
-	b->held_bytes = b->pages * PAGE_BYTES;
-	must("map a page", grant_map(b->grant, b->domid, &r->seg[0].gref, 1, true, &page));
-	b->held_page = page;
+	q->held_ring = q->raw;
+	q->held_bytes = q->pages * PAGE_BYTES;
+	must("map a page", grant_map(b->grant, b->domid, &q->r.seg[0].gref, 1, true, &page));
+	q->held_page = page;
 }
 
 #define MARK 0xa5a5a5a5u
 
 /* It keeps what it has mapped, and goes on writing to it. */
-static bool sin_hold(struct back *b, const struct blkif_request *r)
+static bool sin_hold(struct back *b, struct queue *q)
 {
-	if (r->operation != BLKIF_OP_READ && r->operation != BLKIF_OP_WRITE) {
+	if (q->r.operation != BLKIF_OP_READ && q->r.operation != BLKIF_OP_WRITE) {
 		b->sinned = false;
 		return false;
 	}
-	hold(b, r);
+	hold(b, q);
 	b->halted = true;
 	set_state(b, XenbusStateClosed);
 	return true;
 }
 
-static void mark_held(struct back *b)
+static void mark_held(struct queue *q)
 {
-	for (uint32_t i = 0; b->held_ring && i < b->held_bytes / 4; i++)
-		__atomic_store_n(&b->held_ring[i], MARK, __ATOMIC_RELAXED);
-	for (uint32_t i = 0; b->held_page && i < PAGE_BYTES / 4; i++)
-		__atomic_store_n(&b->held_page[i], MARK, __ATOMIC_RELAXED);
+	for (uint32_t i = 0; q->held_ring && i < q->held_bytes / 4; i++)
+		__atomic_store_n(&q->held_ring[i], MARK, __ATOMIC_RELAXED);
+	for (uint32_t i = 0; q->held_page && i < PAGE_BYTES / 4; i++)
+		__atomic_store_n(&q->held_page[i], MARK, __ATOMIC_RELAXED);
 }
 
 /* What the front end does now must not touch what we hold. */
-static void look_at_held(struct back *b)
+static void look_at_held(struct back *b, struct queue *q)
 {
-	for (uint32_t i = 0; b->held_ring && i < b->held_bytes / 4; i++)
-		if (b->held_ring[i] != MARK)
+	for (uint32_t i = 0; q->held_ring && i < q->held_bytes / 4; i++)
+		if (q->held_ring[i] != MARK)
 			return leak(b, "the ring of the life before is used again");
-	for (uint32_t i = 0; b->held_page && i < PAGE_BYTES / 4; i++)
-		if (b->held_page[i] != MARK)
+	for (uint32_t i = 0; q->held_page && i < PAGE_BYTES / 4; i++)
+		if (q->held_page[i] != MARK)
 			return leak(b, "a page of the life before is used again");
 }
 
 /* A request of the life before is answered in the one after it. */
-static bool sin_late(struct back *b, const struct blkif_request *r)
+static bool sin_late(struct back *b, struct queue *q)
 {
-	if (b->lives == 1) {
-		b->old_id = r->id;
+	if (q->lives == 1) {
+		q->old_id = q->r.id;
 		b->sinned = false;
 		set_state(b, XenbusStateClosed);
 		return true;
 	}
-	respond(b, b->old_id, op_of(r), 0);
+	respond(q, q->old_id, op_of(&q->r), 0);
 	return true;
 }
 
@@ -576,26 +394,14 @@ static void again_no_size(struct back *b)
 	put(b, &b->back, "sectors", "many");
 }
 
-static bool sin_states(struct back *b, const struct blkif_request *r)
-{
-	static const char *const games[] = { "2", "3", "7", "8", "1", "4", "4", "99", "", "x", "-1", "4" };
-
-	/* Slowly, so that each is seen. */
-	for (size_t i = 0; i < ARRAY_SIZE(games); i++) {
-		put(b, &b->back, "state", games[i]);
-		usleep(50000);
-	}
-	return false;
-}
-
-static bool sin_resize(struct back *b, const struct blkif_request *r)
+static bool sin_resize(struct back *b, struct queue *q)
 {
 	put(b, &b->back, "sectors", "262144");
 	set_state(b, XenbusStateConnected);
 	return false;
 }
 
-static bool sin_shrink(struct back *b, const struct blkif_request *r)
+static bool sin_shrink(struct back *b, struct queue *q)
 {
 	put(b, &b->back, "sectors", "8");
 	set_state(b, XenbusStateConnected);
@@ -639,289 +445,189 @@ static void sin_no_discard(struct back *b)
 	put(b, &b->back, "feature-discard", "0");
 }
 
-static void sin_refuse(struct back *b)
-{
-	set_state(b, XenbusStateClosing);
-}
-
-static void sin_refuse_closed(struct back *b)
-{
-	set_state(b, XenbusStateClosed);
-}
-
 static const struct sin sins[] = {
-	{ "none", ALWAYS, NULL, NULL, NULL },
-	{ "null", ALWAYS, NULL, NULL, NULL },
-	{ "bad-id", AT_REQUEST, sin_bad_id, NULL, NULL },
-	{ "idle-id", AT_REQUEST, sin_idle_id, NULL, NULL },
-	{ "old-id", AT_REQUEST, sin_old_id, NULL, NULL },
-	{ "wrong-op", AT_REQUEST, sin_wrong_op, NULL, NULL },
-	{ "double", AT_REQUEST, sin_double, NULL, NULL },
-	{ "jump", AT_REQUEST, sin_jump, NULL, NULL },
-	{ "jump-far", AT_REQUEST, sin_jump_far, NULL, NULL },
-	{ "backwards", AT_REQUEST, sin_backwards, NULL, NULL },
-	{ "too-many", AT_REQUEST, sin_too_many, NULL, NULL },
-	{ "status", AT_REQUEST, sin_status, NULL, NULL },
-	{ "silent", AT_REQUEST, sin_silent, NULL, NULL },
-	{ "storm", AT_REQUEST, sin_storm, NULL, NULL },
-	{ "scribble", AT_REQUEST, sin_scribble, NULL, NULL },
-	{ "closed", AT_REQUEST, sin_closed, NULL, NULL },
-	{ "closing", AT_REQUEST, sin_closing, NULL, NULL },
-	{ "vanish", AT_REQUEST, sin_vanish, NULL, NULL },
-	{ "states", AT_REQUEST, sin_states, NULL, NULL },
-	{ "resize", AT_REQUEST, sin_resize, NULL, NULL },
-	{ "shrink", AT_REQUEST, sin_shrink, NULL, NULL },
-	{ "bad-sectors", AT_CONNECT, NULL, sin_bad_sectors, NULL },
-	{ "no-sectors", AT_CONNECT, NULL, sin_no_sectors, NULL },
-	{ "huge-sectors", AT_CONNECT, NULL, sin_huge_sectors, NULL },
-	{ "sector-size", AT_CONNECT, NULL, sin_sector_size, NULL },
-	{ "offers", AT_INITWAIT, NULL, sin_offers, NULL },
-	{ "no-discard", AT_INITWAIT, NULL, sin_no_discard, NULL },
-	{ "refuse", AT_CONNECT, NULL, sin_refuse, NULL },
-	{ "refuse-closed", AT_CONNECT, NULL, sin_refuse_closed, NULL },
-	{ "never", AT_CONNECT, NULL, NULL, NULL },
-	{ "no-close", ALWAYS, NULL, NULL, NULL },
-	{ "vanish-back", AT_REQUEST, sin_vanish_back, NULL, NULL },
-	{ "detach", AT_REQUEST, sin_detach, NULL, NULL },
-	{ "forget", AT_REQUEST, sin_forget, NULL, NULL },
-	{ "reborn", AT_REQUEST, sin_reborn, NULL, NULL },
-	{ "leave", AT_REQUEST, sin_leave, NULL, NULL },
-	{ "short-lives", AT_REQUEST, sin_short_lives, NULL, NULL },
-	{ "vain-lives", AT_REQUEST, sin_vain_lives, NULL, NULL },
-	{ "flap", AT_REQUEST, sin_flap, NULL, NULL },
-	{ "hold", AT_REQUEST, sin_hold, NULL, NULL },
-	{ "late", AT_REQUEST, sin_late, NULL, NULL },
-	{ "lose", AT_REQUEST, sin_lose, NULL, NULL },
-	{ "lose-small", AT_REQUEST, sin_lose, NULL, again_small },
-	{ "lose-readonly", AT_REQUEST, sin_lose, NULL, again_readonly },
-	{ "lose-plain", AT_REQUEST, sin_lose, NULL, again_plain },
-	{ "lose-nonsense", AT_REQUEST, sin_lose, NULL, again_nonsense },
-	{ "lose-other", AT_REQUEST, sin_lose, NULL, again_other },
-	{ "lose-sectors", AT_REQUEST, sin_lose, NULL, again_sectors },
-	{ "lose-no-size", AT_REQUEST, sin_lose, NULL, again_no_size },
+	{ "none", ALWAYS, NULL, NULL },
+	{ "null", ALWAYS, NULL, NULL },
+	{ "bad-id", AT_REQUEST, sin_bad_id, NULL },
+	{ "idle-id", AT_REQUEST, sin_idle_id, NULL },
+	{ "old-id", AT_REQUEST, sin_old_id, NULL },
+	{ "wrong-op", AT_REQUEST, sin_wrong_op, NULL },
+	{ "double", AT_REQUEST, sin_double, NULL },
+	{ "jump", AT_REQUEST, sin_jump, NULL },
+	{ "jump-far", AT_REQUEST, sin_jump_far, NULL },
+	{ "backwards", AT_REQUEST, sin_backwards, NULL },
+	{ "too-many", AT_REQUEST, sin_too_many, NULL },
+	{ "status", AT_REQUEST, sin_status, NULL },
+	{ "silent", AT_REQUEST, sin_silent, NULL },
+	{ "storm", AT_REQUEST, sin_storm, NULL },
+	{ "scribble", AT_REQUEST, sin_scribble, NULL },
+	{ "closed", AT_REQUEST, sin_closed, NULL },
+	{ "closing", AT_REQUEST, sin_closing, NULL },
+	{ "vanish", AT_REQUEST, sin_vanish, NULL },
+	{ "states", AT_REQUEST, sin_states, NULL },
+	{ "resize", AT_REQUEST, sin_resize, NULL },
+	{ "shrink", AT_REQUEST, sin_shrink, NULL },
+	{ "bad-sectors", AT_CONNECT, NULL, sin_bad_sectors },
+	{ "no-sectors", AT_CONNECT, NULL, sin_no_sectors },
+	{ "huge-sectors", AT_CONNECT, NULL, sin_huge_sectors },
+	{ "sector-size", AT_CONNECT, NULL, sin_sector_size },
+	{ "offers", AT_INITWAIT, NULL, sin_offers },
+	{ "no-discard", AT_INITWAIT, NULL, sin_no_discard },
+	{ "refuse", AT_CONNECT, NULL, sin_refuse },
+	{ "refuse-closed", AT_CONNECT, NULL, sin_refuse_closed },
+	{ "never", AT_CONNECT, NULL, NULL },
+	{ "no-close", ALWAYS, NULL, NULL },
+	{ "vanish-back", AT_REQUEST, sin_vanish_back, NULL },
+	{ "detach", AT_REQUEST, sin_detach, NULL },
+	{ "forget", AT_REQUEST, sin_forget, NULL },
+	{ "reborn", AT_REQUEST, sin_reborn, NULL },
+	{ "leave", AT_REQUEST, sin_leave, NULL },
+	{ "short-lives", AT_REQUEST, sin_short_lives, NULL },
+	{ "vain-lives", AT_REQUEST, sin_vain_lives, NULL },
+	{ "flap", AT_REQUEST, sin_flap, NULL },
+	{ "hold", AT_REQUEST, sin_hold, NULL },
+	{ "late", AT_REQUEST, sin_late, NULL },
+	{ "lose", AT_REQUEST, sin_lose, NULL },
+	{ "lose-small", AT_REQUEST, sin_lose, again_small },
+	{ "lose-readonly", AT_REQUEST, sin_lose, again_readonly },
+	{ "lose-plain", AT_REQUEST, sin_lose, again_plain },
+	{ "lose-nonsense", AT_REQUEST, sin_lose, again_nonsense },
+	{ "lose-other", AT_REQUEST, sin_lose, again_other },
+	{ "lose-sectors", AT_REQUEST, sin_lose, again_sectors },
+	{ "lose-no-size", AT_REQUEST, sin_lose, again_no_size },
 };
 
 /* ------------------------------------------------------------------ serving */
 
-static void let_go(struct back *b)
+void disconnect_rings(struct back *b)
 {
-	if (!b->connected)
-		return;
-	b->connected = false;
-	printf("last %u\n", b->last_op);
+	struct queue *q = b->queue;
+
+	printf("last %u\n", q->last_op);
 	fflush(stdout);
-	evtchn_unbind(b->evtchn, b->port);
-	if (b->raw == b->held_ring)
-		mark_held(b);
+	evtchn_unbind(b->evtchn, q->port);
+	if (q->raw == q->held_ring)
+		mark_held(q);
 	else
-		grant_unmap(b->grant, b->raw, b->pages);
+		grant_unmap(b->grant, q->raw, q->pages);
 }
 
-static void connect_front(struct back *b)
+void connect_rings(struct back *b)
 {
-	uint32_t refs[16], order = get(b, "ring-page-order", 0);
+	uint32_t refs[16], order = get(b, &b->front, "ring-page-order", 0);
+	struct queue *q = b->queue;
 	void *ring;
-	int port;
 
-	if (b->sin->when == AT_CONNECT && !b->sinned) {
-		b->sinned = true;
-		if (!strcmp(b->sin->name, "never"))
-			return;
-		b->sin->other(b);
-		if (b->state != XenbusStateInitWait)
-			return;
-	}
-	b->pages = 1u << MIN(order, 4u);
-	refs[0] = get(b, "ring-ref", 0);
-	for (uint32_t i = 0; order && i < b->pages; i++) {
+	q->pages = 1u << MIN(order, 4u);
+	refs[0] = get(b, &b->front, "ring-ref", 0);
+	for (uint32_t i = 0; order && i < q->pages; i++) {
 		char leaf[24];
 
 		snprintf(leaf, sizeof(leaf), "ring-ref%u", i);
-		refs[i] = get(b, leaf, 0);
+		refs[i] = get(b, &b->front, leaf, 0);
 	}
-	must("map the ring", grant_map(b->grant, b->domid, refs, b->pages, true, &ring));
-	must("attach", ring_back_attach(&b->ring, ring, b->pages * PAGE_BYTES, sizeof(struct blkif_request),
+	must("map the ring", grant_map(b->grant, b->domid, refs, q->pages, true, &ring));
+	must("attach", ring_back_attach(&q->ring, ring, q->pages * PAGE_BYTES, sizeof(struct blkif_request),
 					sizeof(struct blkif_response)));
-	b->raw = ring;
-	port = evtchn_bind(b->evtchn, b->domid, get(b, "event-channel", 0));
-	must("bind", port);
-	b->port = (uint32_t)port;
-	b->connected = true;
-	b->halted = false;
-	b->answered = 0;
-	b->lives++;
-	set_state(b, XenbusStateConnected);
-}
-
-static void front_changed(struct back *b)
-{
-	uint32_t front = get(b, "state", 0);
-
-	switch (front) {
-	case XenbusStateInitialised:
-	case XenbusStateConnected:
-		if (!b->connected && b->state == XenbusStateInitWait)
-			connect_front(b);
-		break;
-	case XenbusStateClosing:
-		if (strcmp(b->sin->name, "no-close") && b->state != XenbusStateClosed)
-			set_state(b, XenbusStateClosing);
-		break;
-	case XenbusStateClosed:
-		if (!strcmp(b->sin->name, "no-close"))
-			break;
-		let_go(b);
-		if (b->leaving)
-			leave(b);
-		else if (b->state != XenbusStateClosed)
-			set_state(b, XenbusStateClosed);
-		break;
-	case XenbusStateInitialising:
-		let_go(b);
-		if (b->state == XenbusStateInitWait)
-			break;
-		if (b->sinned && b->sin->again)
-			b->sin->again(b);
-		set_state(b, XenbusStateInitWait);
-		break;
-	default:
-		break;
-	}
+	q->raw = ring;
+	q->port = bind_port(b, get(b, &b->front, "event-channel", 0));
+	q->lives++;
 }
 
 static void tell(const struct blkif_request *r, const char *what)
 {
-	printf("%s %u %llu\n", what, r->operation == BLKIF_OP_INDIRECT ? ((const uint8_t *)r)[1] : r->operation,
+	printf("%s %u %llu\n", what, op_of(r),
 	       (unsigned long long)(r->operation == BLKIF_OP_FLUSH_DISKCACHE ? 0 : r->sector_number));
 	fflush(stdout);
 }
 
 /* Taken, and never answered; after the last one the connection ends. */
-static void lose(struct back *b, const struct blkif_request *r)
+static void lose(struct back *b, struct queue *q)
 {
-	tell(r, "lost");
-	b->nr_lost++;
-	if (--b->losing)
+	tell(&q->r, "lost");
+	q->nr_lost++;
+	if (--q->losing)
 		return;
-	push(b); /* what was answered before */
+	push(b, q); /* what was answered before */
 	b->halted = true;
 	set_state(b, XenbusStateClosed);
 }
 
-static void serve(struct back *b)
+static void answer(struct back *b, struct queue *q)
+{
+	if (q->losing)
+		return lose(b, q);
+	if (q->nr_again < q->nr_lost) {
+		q->nr_again++;
+		tell(&q->r, "again");
+	}
+	/* Sins without an end go on: nothing is answered any more after "silent". */
+	if (b->sinned && b->sin->request == sin_silent)
+		return;
+	b->done++;
+	if (q->held_ring && q->lives > 1)
+		look_at_held(b, q);
+	respond(q, q->r.id, op_of(&q->r), 0);
+}
+
+static void serve(struct back *b, struct queue *q)
 {
 	bool look = strcmp(b->sin->name, "null") != 0;
-	struct blkif_request r;
 	int n;
 
-	while (b->connected && !b->halted && (n = ring_back_pending(&b->ring)) > 0) {
+	while (b->connected && !b->halted && (n = ring_back_pending(&q->ring)) > 0) {
 		while (n-- > 0) {
-			ring_back_take(&b->ring, &r);
-			b->last_op = r.operation;
-			if (look && (!b->sinned || b->lives > 1))
-				look_at_slot(b, &r);
-			if (look && (!b->sinned || b->lives > 1))
-				look_at_page(b, &r);
-			if (b->sin->when == AT_REQUEST && b->answered >= b->after && !b->sinned) {
-				b->sinned = true;
-				if (b->sin->request(b, &r)) {
-					if (b->halted)
-						return;
-					continue;
-				}
+			ring_back_take(&q->ring, &q->r);
+			q->last_op = q->r.operation;
+			if (look && (!b->sinned || q->lives > 1)) {
+				look_at_slot(b, &q->r);
+				look_at_page(b, &q->r);
 			}
-			if (b->losing) {
-				lose(b, &r);
-				if (b->halted)
-					return;
-				continue;
-			}
-			if (b->nr_again < b->nr_lost) {
-				b->nr_again++;
-				tell(&r, "again");
-			}
-			/* Sins without an end go on: nothing is answered any more after "silent". */
-			if (b->sinned && b->sin->request == sin_silent)
-				continue;
-			b->answered++;
-			if (b->held_ring && b->lives > 1)
-				look_at_held(b);
-			respond(b, r.id, r.operation == BLKIF_OP_INDIRECT ? ((const uint8_t *)&r)[1] : r.operation, 0);
+			if (!time_to_sin(b) || !b->sin->request(b, q))
+				answer(b, q);
+			if (b->halted)
+				return;
 		}
-		push(b);
+		push(b, q);
 	}
 }
 
-static void on_watch(struct store *s, const char *path, void *arg)
-{
-	front_changed(arg);
-}
-
-static void run(struct back *b)
+static void run(struct back *b, struct queue *q)
 {
 	bool spin = !strcmp(b->sin->name, "null");
-	struct pollfd p[2] = { { .fd = store_fd(b->store), .events = POLLIN },
-			       { .fd = evtchn_fd(b->evtchn), .events = POLLIN } };
 
 	while (!over) {
-		int port;
-
-		serve(b);
+		serve(b, q);
 		/* Only now and then a look at xenstore, else as fast as it goes. */
 		for (int i = 0; spin && b->connected && i < 100000; i++)
-			serve(b);
-		if (b->connected && !b->halted && !spin && ring_back_arm(&b->ring) > 0)
+			serve(b, q);
+		if (q->leaving && !b->connected && b->state == XenbusStateClosed)
+			leave(b, q);
+		if (b->connected && !b->halted && !spin && ring_back_arm(&q->ring) > 0)
 			continue;
-		if (poll(p, 2, spin && b->connected ? 0 : 1000) <= 0)
-			continue;
-		while (p[1].revents && (port = evtchn_next(b->evtchn)) > 0)
-			evtchn_unmask(b->evtchn, (uint32_t)port);
-		if (p[0].revents)
-			must("xenstore", store_dispatch(b->store));
+		back_wait(b, spin && b->connected ? 0 : 1000);
 	}
 }
 
 int main(int argc, char **argv)
 {
-	struct back b = { .after = 8, .rnd = 1 };
-	struct store_watch *w;
-	struct path p;
+	struct queue q = { 0 };
+	struct back b = { .after = 8, .rnd = 1, .queue = &q };
 
-	if (argc < 4 || parse_str_u32(argv[1], 32751, &b.domid) < 0 ||
-	    parse_str_u32(argv[2], UINT32_MAX, &b.vdev) < 0 ||
+	if (argc < 4 || parse_str_u32(argv[1], 32751, &b.domid) < 0 || parse_str_u32(argv[2], UINT32_MAX, &b.id) < 0 ||
 	    (argc > 4 && parse_str_u32(argv[4], UINT32_MAX, &b.after) < 0) ||
 	    (argc > 5 && parse_str_u32(argv[5], 32751, &b.back_domid) < 0)) {
 		fprintf(stderr, "usage: badback DOMID VDEV SIN [AFTER [BACK-DOMID]]\n");
 		return 2;
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(sins); i++)
-		if (!strcmp(argv[3], sins[i].name))
-			b.sin = &sins[i];
-	if (!b.sin) {
-		fprintf(stderr, "badback: no such sin: %s\n", argv[3]);
-		return 2;
-	}
-	signal(SIGTERM, on_term);
-	must("xenstore", store_open(&b.store));
-	must("grants", grant_open(&b.grant));
-	must("event channels", evtchn_open(&b.evtchn));
-	make_dirs(&b);
-	if (b.sin->when == AT_INITWAIT)
-		b.sin->other(&b);
-	must("watch", store_watch(b.store, path_join(&p, b.front.s, "state"), on_watch, &b, &w));
-	printf("ready\n");
-	fflush(stdout);
-	run(&b);
+	b.sin = find_sin(sins, ARRAY_SIZE(sins), argv[3]);
+	back_open(&b, "svbd");
+	run(&b, &q);
 	let_go(&b);
-	if (b.held_ring) {
-		grant_unmap(b.grant, b.held_ring, b.held_bytes / PAGE_BYTES);
-		grant_unmap(b.grant, b.held_page, 1);
+	if (q.held_ring) {
+		grant_unmap(b.grant, q.held_ring, q.held_bytes / PAGE_BYTES);
+		grant_unmap(b.grant, q.held_page, 1);
 	}
-	if (!b.back_domid)
-		must("clean", store_rm(b.store, NULL, b.front.s));
-	must("clean", store_rm(b.store, NULL, b.back.s));
-	store_close(b.store);
-	evtchn_close(b.evtchn);
-	grant_close(b.grant);
+	back_close(&b);
 	return 0;
 }

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The front end against QEMU's back end, ours, and one that lies.
 check_PROGRAMS += tests/frontend/badback
-tests_frontend_badback_SOURCES = tests/frontend/badback.c
+tests_frontend_badback_SOURCES = tests/frontend/badback.c tests/lib/badback.h tests/lib/badback.c
 tests_frontend_badback_CPPFLAGS = $(frontend_cppflags)
 tests_frontend_badback_LDADD = common/libsynth-common.la $(XEN_LIBS)
 

@@ -11,57 +11,17 @@
  *
  * It also looks for what a front end must not show: padding in ring slots.  What it finds is printed as "leak: ...".
  */
-#include <errno.h>
-#include <poll.h>
-#include <signal.h>
-#include <stdio.h>
-#include <unistd.h>
-
-#include "common/base/base.h"
+#include "tests/lib/badback.h"
 #include <xen/io/netif.h>
-#include "common/ring/ring.h"
-#include "common/span/span.h"
-#include "common/xen/evtchn.h"
-#include "common/xen/grant.h"
-#include "common/xen/paths.h"
-#include "common/xen/store.h"
-#include "common/xenbus/xenbus.h"
 
-#define TYPE       "badback"
 #define MAX_QUEUES 4u
 #define MAX_FRAME  66000u
 #define RX_ROOM    31u /* slots wanted before a frame is taken: the largest one, and what a sin needs */
-#define RSP_PROD   2   /* word in a ring's header */
-
-struct back;
-struct queue;
-enum when { NEVER, AT_FRAME, AT_CONNECT, AT_INITWAIT, ALWAYS };
-struct sin {
-	const char *name;
-	enum when when;
-	/* AT_FRAME: true when the frame was dealt with, else it is sent back honestly after this */
-	bool (*frame)(struct back *b, struct queue *q);
-	void (*other)(struct back *b);
-};
 
 struct queue {
 	struct ring_back tx, rx;
 	uint32_t *tx_raw, *rx_raw; /* the pages */
 	uint32_t tx_port, rx_port; /* the same when not split */
-};
-
-struct back {
-	uint32_t domid, handle, after, done, leaks;
-	const struct sin *sin;
-	struct store *store;
-	struct grant *grant;
-	struct evtchn *evtchn;
-	struct queue queue[MAX_QUEUES];
-	uint32_t nr_queues;
-	struct path front, back;
-	uint32_t state;
-	bool connected, sinned, halted;
-	uint32_t rnd;
 	/* the frame at hand */
 	struct netif_tx_request req[32];
 	struct netif_extra_info gso;
@@ -70,56 +30,11 @@ struct back {
 	uint8_t frame[MAX_FRAME];
 };
 
-static volatile sig_atomic_t over;
-
-static void on_term(int sig)
-{
-	over = 1;
-}
-
-static void must(const char *what, int err)
-{
-	if (err >= 0)
-		return;
-	fprintf(stderr, "badback: %s: %s\n", what, strerror(-err));
-	exit(3);
-}
-
-static void leak(struct back *b, const char *what)
-{
-	if (b->leaks++ > 5)
-		return;
-	printf("leak: %s\n", what);
-	fflush(stdout);
-}
+static uint32_t nr_queues; /* of the connection */
 
 /* ------------------------------------------------------------------ nodes */
 
-static void put(struct back *b, const struct path *dir, const char *leaf, const char *value)
-{
-	struct path p;
-
-	must(leaf, store_write(b->store, NULL, path_join(&p, dir->s, leaf), value));
-}
-
-static void set_state(struct back *b, uint32_t state)
-{
-	char text[12];
-
-	snprintf(text, sizeof(text), "%u", state);
-	put(b, &b->back, "state", text);
-	b->state = state;
-}
-
-static uint32_t get(struct back *b, const char *dir, const char *leaf, uint32_t otherwise)
-{
-	struct path p;
-	uint32_t v;
-
-	return store_read_u32(b->store, NULL, path_join(&p, dir, leaf), UINT32_MAX, &v) == 0 ? v : otherwise;
-}
-
-static void offer(struct back *b)
+void offer(struct back *b)
 {
 	static const char *const on[] = { "feature-rx-copy",           "feature-sg",
 					  "feature-gso-tcpv4",         "feature-gso-tcpv6",
@@ -131,35 +46,12 @@ static void offer(struct back *b)
 	put(b, &b->front, "mac", "02:00:00:00:00:01");
 }
 
-static void make_back(struct back *b)
+/* The front end's directory is there before anything is put into it. */
+void make_dirs(struct back *b)
 {
-	char text[STORE_PATH_MAX];
-
-	must("back directory", store_mkdir(b->store, NULL, b->back.s));
-	must("permissions", store_perms(b->store, NULL, b->back.s, 0, b->domid));
-	snprintf(text, sizeof(text), "%u", b->domid);
-	put(b, &b->back, "frontend-id", text);
-	put(b, &b->back, "frontend", b->front.s);
-	offer(b);
-	set_state(b, XenbusStateInitWait);
-}
-
-/* Both ends' directories; the front end's is there before anything is put into it. */
-static void make_both(struct back *b)
-{
-	must("front directory", store_mkdir(b->store, NULL, b->front.s));
-	must("permissions", store_perms(b->store, NULL, b->front.s, b->domid, 0));
-	make_back(b);
-	put(b, &b->front, "backend-id", "0");
-	put(b, &b->front, "backend", b->back.s);
-	put(b, &b->front, "state", "1");
-}
-
-static void make_dirs(struct back *b)
-{
-	path_front(&b->front, b->domid, "svif", b->handle);
-	path_back(&b->back, 0, TYPE, b->domid, b->handle);
-	make_both(b);
+	make_front(b);
+	make_back(b, XenbusStateInitWait);
+	make_front_nodes(b);
 }
 
 /* ------------------------------------------------------------------ answers */
@@ -220,13 +112,6 @@ static void raw_extra(struct queue *q, uint32_t type, uint32_t flags, uint32_t s
 	ring_back_put(&q->rx, &x, sizeof(x));
 }
 
-static void force(struct back *b, uint32_t *raw, uint32_t port, uint32_t value)
-{
-	__atomic_store_n(&raw[RSP_PROD], value, __ATOMIC_SEQ_CST);
-	b->halted = true;
-	evtchn_notify(b->evtchn, port);
-}
-
 /* ------------------------------------------------------------------ sins: transmit responses */
 
 static bool tx_bad_id(struct back *b, struct queue *q)
@@ -238,38 +123,38 @@ static bool tx_bad_id(struct back *b, struct queue *q)
 /* A page that nothing was sent from: the pool is a stack, so the other end of it. */
 static bool tx_idle_id(struct back *b, struct queue *q)
 {
-	answer_tx(q, (b->req[0].id & 0xff) ^ 31, NETIF_RSP_OKAY);
+	answer_tx(q, (q->req[0].id & 0xff) ^ 31, NETIF_RSP_OKAY);
 	return true;
 }
 
 static bool tx_old_id(struct back *b, struct queue *q)
 {
-	answer_tx(q, b->req[0].id - 0x100u, NETIF_RSP_OKAY);
+	answer_tx(q, q->req[0].id - 0x100u, NETIF_RSP_OKAY);
 	return true;
 }
 
 static bool tx_double(struct back *b, struct queue *q)
 {
-	answer_tx(q, b->req[0].id, NETIF_RSP_OKAY);
-	answer_tx(q, b->req[0].id, NETIF_RSP_OKAY);
+	answer_tx(q, q->req[0].id, NETIF_RSP_OKAY);
+	answer_tx(q, q->req[0].id, NETIF_RSP_OKAY);
 	return true;
 }
 
 static bool tx_null(struct back *b, struct queue *q)
 {
-	answer_tx(q, b->req[0].id, NETIF_RSP_NULL);
+	answer_tx(q, q->req[0].id, NETIF_RSP_NULL);
 	return true;
 }
 
 static bool tx_status(struct back *b, struct queue *q)
 {
-	answer_tx(q, b->req[0].id, -77);
+	answer_tx(q, q->req[0].id, -77);
 	return true;
 }
 
 static bool tx_error(struct back *b, struct queue *q)
 {
-	answer_tx(q, b->req[0].id, NETIF_RSP_ERROR);
+	answer_tx(q, q->req[0].id, NETIF_RSP_ERROR);
 	return true;
 }
 
@@ -293,7 +178,7 @@ static bool tx_backwards(struct back *b, struct queue *q)
 
 static bool tx_too_many(struct back *b, struct queue *q)
 {
-	answer_tx(q, b->req[0].id, NETIF_RSP_OKAY);
+	answer_tx(q, q->req[0].id, NETIF_RSP_OKAY);
 	force(b, q->tx_raw, q->tx_port, q->tx_raw[0] + 1); /* req_prod, and one */
 	return true;
 }
@@ -492,13 +377,9 @@ static bool rx_hash(struct back *b, struct queue *q)
 	return false;
 }
 
-/* Events without work, as fast as it goes. */
-static bool storm(struct back *b, struct queue *q)
+static bool sin_storm(struct back *b, struct queue *q)
 {
-	for (int i = 0; i < 3000 && !over; i++) {
-		evtchn_notify(b->evtchn, q->rx_port);
-		usleep(200);
-	}
+	storm(b, q->rx_port);
 	return false;
 }
 
@@ -507,8 +388,9 @@ static bool scribble(struct back *b, struct queue *q)
 {
 	for (int round = 0; round < 2000; round++) {
 		for (uint32_t i = 0; i < PAGE_BYTES / 4; i += 1 + b->rnd % 7) {
-			b->rnd = b->rnd * 1664525 + 1013904223;
-			__atomic_store_n(&(b->rnd & 0x10000 ? q->tx_raw : q->rx_raw)[i], b->rnd, __ATOMIC_RELAXED);
+			uint32_t word = rnd(b);
+
+			__atomic_store_n(&(word & 0x10000 ? q->tx_raw : q->rx_raw)[i], word, __ATOMIC_RELAXED);
 		}
 		evtchn_notify(b->evtchn, q->rx_port);
 	}
@@ -518,59 +400,18 @@ static bool scribble(struct back *b, struct queue *q)
 
 /* ------------------------------------------------------------------ sins: states and nodes */
 
-static bool closing(struct back *b, struct queue *q)
-{
-	set_state(b, XenbusStateClosing);
-	return false;
-}
-
-static bool closed(struct back *b, struct queue *q)
-{
-	set_state(b, XenbusStateClosed);
-	return true;
-}
-
-static bool vanish(struct back *b, struct queue *q)
-{
-	must("remove", store_rm(b->store, NULL, b->back.s));
-	return true;
-}
-
 static bool detach(struct back *b, struct queue *q)
 {
-	must("remove", store_rm(b->store, NULL, b->front.s));
-	must("remove", store_rm(b->store, NULL, b->back.s));
+	remove_dir(b, &b->front);
+	remove_dir(b, &b->back);
 	over = 1;
 	return true;
 }
 
-static void let_go(struct back *b);
-
-/* Removed, and made anew a little later. */
-static bool vanish_back(struct back *b, struct queue *q)
-{
-	must("remove", store_rm(b->store, NULL, b->back.s));
-	let_go(b);
-	usleep(300000);
-	make_back(b);
-	return true;
-}
-
-static bool forget(struct back *b, struct queue *q)
-{
-	let_go(b);
-	set_state(b, XenbusStateInitWait);
-	return true;
-}
-
-/* The whole device, as a toolstack does it by force; with less to offer, and another address. */
+/* Made anew, with less to offer and another address. */
 static bool redo(struct back *b, struct queue *q)
 {
-	must("remove", store_rm(b->store, NULL, b->back.s));
-	must("remove", store_rm(b->store, NULL, b->front.s));
-	let_go(b);
-	usleep(300000);
-	make_both(b);
+	make_anew(b);
 	put(b, &b->front, "mac", "02:00:00:00:00:77");
 	put(b, &b->back, "feature-sg", "0");
 	put(b, &b->back, "feature-gso-tcpv4", "0");
@@ -578,43 +419,18 @@ static bool redo(struct back *b, struct queue *q)
 	return true;
 }
 
-/* No connection lasts, and nothing comes through any. */
-static bool vain_lives(struct back *b, struct queue *q)
-{
-	b->sinned = false;
-	b->halted = true;
-	set_state(b, XenbusStateClosed);
-	return true;
-}
-
 /* All states and none, in no order, as fast as xenstore takes them; then it is left closed. */
 static bool flap(struct back *b, struct queue *q)
 {
-	static const char *const games[] = { "0", "1", "2",  "3", "4", "5",  "6",
-					     "7", "8", "99", "",  "x", "-1", "4294967298" };
 	uint64_t end = now_ns() + 3000000000u;
 
 	let_go(b);
-	for (int i = 0; now_ns() < end; i++) {
-		b->rnd = b->rnd * 1664525 + 1013904223;
-		put(b, &b->back, "state", games[(b->rnd >> 16) % ARRAY_SIZE(games)]);
-	}
+	while (now_ns() < end)
+		put_any_state(b);
 	printf("flapped\n");
 	fflush(stdout);
 	set_state(b, XenbusStateClosed);
 	return true;
-}
-
-static bool states(struct back *b, struct queue *q)
-{
-	static const char *const games[] = { "2", "3", "7", "8", "1", "4", "4", "99", "", "x", "-1", "4" };
-
-	/* Slowly, so that each is seen. */
-	for (size_t i = 0; i < ARRAY_SIZE(games); i++) {
-		put(b, &b->back, "state", games[i]);
-		usleep(50000);
-	}
-	return false;
 }
 
 static bool carrier(struct back *b, struct queue *q)
@@ -699,65 +515,55 @@ static void plain(struct back *b)
 	put(b, &b->back, "multi-queue-max-queues", "1");
 }
 
-static void refuse(struct back *b)
-{
-	set_state(b, XenbusStateClosing);
-}
-
-static void refuse_closed(struct back *b)
-{
-	set_state(b, XenbusStateClosed);
-}
-
 static const struct sin sins[] = {
 	{ "none", ALWAYS, NULL, NULL },
 	{ "plain", AT_INITWAIT, NULL, plain },
-	{ "tx-bad-id", AT_FRAME, tx_bad_id, NULL },
-	{ "tx-idle-id", AT_FRAME, tx_idle_id, NULL },
-	{ "tx-old-id", AT_FRAME, tx_old_id, NULL },
-	{ "tx-double", AT_FRAME, tx_double, NULL },
-	{ "tx-null", AT_FRAME, tx_null, NULL },
-	{ "tx-status", AT_FRAME, tx_status, NULL },
-	{ "tx-error", AT_FRAME, tx_error, NULL },
-	{ "tx-jump", AT_FRAME, tx_jump, NULL },
-	{ "tx-jump-far", AT_FRAME, tx_jump_far, NULL },
-	{ "tx-backwards", AT_FRAME, tx_backwards, NULL },
-	{ "tx-too-many", AT_FRAME, tx_too_many, NULL },
-	{ "silent", AT_FRAME, silent, NULL },
-	{ "rx-id", AT_FRAME, rx_id, NULL },
-	{ "rx-order", AT_FRAME, rx_order, NULL },
-	{ "rx-jump", AT_FRAME, rx_jump, NULL },
-	{ "rx-jump-far", AT_FRAME, rx_jump_far, NULL },
-	{ "rx-backwards", AT_FRAME, rx_backwards, NULL },
-	{ "rx-too-many", AT_FRAME, rx_too_many, NULL },
-	{ "rx-page", AT_FRAME, rx_page, NULL },
-	{ "rx-status", AT_FRAME, rx_status, NULL },
-	{ "rx-short", AT_FRAME, rx_short, NULL },
-	{ "rx-long", AT_FRAME, rx_long, NULL },
-	{ "rx-chain", AT_FRAME, rx_chain, NULL },
-	{ "rx-endless", AT_FRAME, rx_endless, NULL },
-	{ "rx-half", AT_FRAME, rx_half, NULL },
-	{ "rx-extra-type", AT_FRAME, rx_extra_type, NULL },
-	{ "rx-extra-endless", AT_FRAME, rx_extra_endless, NULL },
-	{ "rx-extra-place", AT_FRAME, rx_extra_place, NULL },
-	{ "rx-gso-size", AT_FRAME, rx_gso_size, NULL },
-	{ "rx-gso-type", AT_FRAME, rx_gso_type, NULL },
-	{ "rx-prefix", AT_FRAME, rx_prefix, NULL },
-	{ "rx-header", AT_FRAME, rx_header, NULL },
-	{ "rx-hash", AT_FRAME, rx_hash, NULL },
-	{ "storm", AT_FRAME, storm, NULL },
-	{ "scribble", AT_FRAME, scribble, NULL },
-	{ "closing", AT_FRAME, closing, NULL },
-	{ "closed", AT_FRAME, closed, NULL },
-	{ "vanish", AT_FRAME, vanish, NULL },
-	{ "detach", AT_FRAME, detach, NULL },
-	{ "vanish-back", AT_FRAME, vanish_back, NULL },
-	{ "forget", AT_FRAME, forget, NULL },
-	{ "redo", AT_FRAME, redo, NULL },
-	{ "vain-lives", AT_FRAME, vain_lives, NULL },
-	{ "flap", AT_FRAME, flap, NULL },
-	{ "states", AT_FRAME, states, NULL },
-	{ "carrier", AT_FRAME, carrier, NULL },
+	{ "tx-bad-id", AT_REQUEST, tx_bad_id, NULL },
+	{ "tx-idle-id", AT_REQUEST, tx_idle_id, NULL },
+	{ "tx-old-id", AT_REQUEST, tx_old_id, NULL },
+	{ "tx-double", AT_REQUEST, tx_double, NULL },
+	{ "tx-null", AT_REQUEST, tx_null, NULL },
+	{ "tx-status", AT_REQUEST, tx_status, NULL },
+	{ "tx-error", AT_REQUEST, tx_error, NULL },
+	{ "tx-jump", AT_REQUEST, tx_jump, NULL },
+	{ "tx-jump-far", AT_REQUEST, tx_jump_far, NULL },
+	{ "tx-backwards", AT_REQUEST, tx_backwards, NULL },
+	{ "tx-too-many", AT_REQUEST, tx_too_many, NULL },
+	{ "silent", AT_REQUEST, silent, NULL },
+	{ "rx-id", AT_REQUEST, rx_id, NULL },
+	{ "rx-order", AT_REQUEST, rx_order, NULL },
+	{ "rx-jump", AT_REQUEST, rx_jump, NULL },
+	{ "rx-jump-far", AT_REQUEST, rx_jump_far, NULL },
+	{ "rx-backwards", AT_REQUEST, rx_backwards, NULL },
+	{ "rx-too-many", AT_REQUEST, rx_too_many, NULL },
+	{ "rx-page", AT_REQUEST, rx_page, NULL },
+	{ "rx-status", AT_REQUEST, rx_status, NULL },
+	{ "rx-short", AT_REQUEST, rx_short, NULL },
+	{ "rx-long", AT_REQUEST, rx_long, NULL },
+	{ "rx-chain", AT_REQUEST, rx_chain, NULL },
+	{ "rx-endless", AT_REQUEST, rx_endless, NULL },
+	{ "rx-half", AT_REQUEST, rx_half, NULL },
+	{ "rx-extra-type", AT_REQUEST, rx_extra_type, NULL },
+	{ "rx-extra-endless", AT_REQUEST, rx_extra_endless, NULL },
+	{ "rx-extra-place", AT_REQUEST, rx_extra_place, NULL },
+	{ "rx-gso-size", AT_REQUEST, rx_gso_size, NULL },
+	{ "rx-gso-type", AT_REQUEST, rx_gso_type, NULL },
+	{ "rx-prefix", AT_REQUEST, rx_prefix, NULL },
+	{ "rx-header", AT_REQUEST, rx_header, NULL },
+	{ "rx-hash", AT_REQUEST, rx_hash, NULL },
+	{ "storm", AT_REQUEST, sin_storm, NULL },
+	{ "scribble", AT_REQUEST, scribble, NULL },
+	{ "closing", AT_REQUEST, sin_closing, NULL },
+	{ "closed", AT_REQUEST, sin_closed, NULL },
+	{ "vanish", AT_REQUEST, sin_vanish, NULL },
+	{ "detach", AT_REQUEST, detach, NULL },
+	{ "vanish-back", AT_REQUEST, sin_vanish_back, NULL },
+	{ "forget", AT_REQUEST, sin_forget, NULL },
+	{ "redo", AT_REQUEST, redo, NULL },
+	{ "vain-lives", AT_REQUEST, sin_vain_lives, NULL },
+	{ "flap", AT_REQUEST, flap, NULL },
+	{ "states", AT_REQUEST, sin_states, NULL },
+	{ "carrier", AT_REQUEST, carrier, NULL },
 	{ "no-copy", AT_INITWAIT, NULL, no_copy },
 	{ "bad-mac", AT_INITWAIT, NULL, bad_mac },
 	{ "group-mac", AT_INITWAIT, NULL, group_mac },
@@ -767,8 +573,8 @@ static const struct sin sins[] = {
 	{ "huge-mtu", AT_INITWAIT, NULL, huge_mtu },
 	{ "offers", AT_INITWAIT, NULL, offers },
 	{ "many-queues", AT_INITWAIT, NULL, many_queues },
-	{ "refuse", AT_CONNECT, NULL, refuse },
-	{ "refuse-closed", AT_CONNECT, NULL, refuse_closed },
+	{ "refuse", AT_CONNECT, NULL, sin_refuse },
+	{ "refuse-closed", AT_CONNECT, NULL, sin_refuse_closed },
 	{ "never", AT_CONNECT, NULL, NULL },
 	{ "no-close", ALWAYS, NULL, NULL },
 	{ "swallow", ALWAYS, NULL, NULL },
@@ -784,16 +590,16 @@ static void take_frame(struct back *b, struct queue *q)
 	uint32_t left, at = 0, nr = 0;
 	bool more;
 
-	b->nr_reqs = b->nr_extras = 0;
-	b->has_gso = false;
+	q->nr_reqs = q->nr_extras = 0;
+	q->has_gso = false;
 	do {
-		struct netif_tx_request *r = &b->req[b->nr_reqs];
+		struct netif_tx_request *r = &q->req[q->nr_reqs];
 
-		if (b->nr_reqs == ARRAY_SIZE(b->req))
+		if (q->nr_reqs == ARRAY_SIZE(q->req))
 			must("a frame of too many slots", -EPROTO);
 		ring_back_take(&q->tx, r);
-		more = b->nr_reqs == 0 && r->flags & NETTXF_extra_info;
-		b->nr_reqs++;
+		more = q->nr_reqs == 0 && r->flags & NETTXF_extra_info;
+		q->nr_reqs++;
 		while (more) {
 			uint8_t raw[sizeof(struct netif_tx_request)];
 
@@ -802,27 +608,27 @@ static void take_frame(struct back *b, struct queue *q)
 			for (size_t i = sizeof(x); i < sizeof(raw); i++)
 				if (raw[i])
 					leak(b, "bytes behind an extra");
-			b->nr_extras++;
-			b->has_gso = x.type == XEN_NETIF_EXTRA_TYPE_GSO;
-			b->gso = x;
+			q->nr_extras++;
+			q->has_gso = x.type == XEN_NETIF_EXTRA_TYPE_GSO;
+			q->gso = x;
 			if (x.u.gso.pad || x.u.gso.features)
 				leak(b, "padding of an extra");
 			more = x.flags & XEN_NETIF_EXTRA_FLAG_MORE;
 		}
-	} while (b->req[b->nr_reqs - 1].flags & NETTXF_more_data);
-	left = b->bytes = b->req[0].size;
-	for (uint32_t i = 1; i < b->nr_reqs; i++)
-		left -= b->req[i].size;
-	for (uint32_t i = 0; i < b->nr_reqs; i++) {
-		uint32_t n = i ? b->req[i].size : left;
+	} while (q->req[q->nr_reqs - 1].flags & NETTXF_more_data);
+	left = q->bytes = q->req[0].size;
+	for (uint32_t i = 1; i < q->nr_reqs; i++)
+		left -= q->req[i].size;
+	for (uint32_t i = 0; i < q->nr_reqs; i++) {
+		uint32_t n = i ? q->req[i].size : left;
 
-		if (n > PAGE_BYTES || b->req[i].offset > PAGE_BYTES - n)
+		if (n > PAGE_BYTES || q->req[i].offset > PAGE_BYTES - n)
 			must("a request that leaves its page", -EPROTO);
 		if (n)
-			seg[nr++] = (struct grant_seg){ .ref = b->req[i].gref,
-							.offset = b->req[i].offset,
+			seg[nr++] = (struct grant_seg){ .ref = q->req[i].gref,
+							.offset = q->req[i].offset,
 							.bytes = (uint16_t)n,
-							.local = b->frame + at };
+							.local = q->frame + at };
 		at += n;
 	}
 	must("copy a frame", grant_copy(b->grant, b->domid, seg, nr));
@@ -830,10 +636,10 @@ static void take_frame(struct back *b, struct queue *q)
 
 static void answer_frame(struct back *b, struct queue *q)
 {
-	for (uint32_t i = 0; i < b->nr_reqs; i++) {
-		answer_tx(q, b->req[i].id, NETIF_RSP_OKAY);
+	for (uint32_t i = 0; i < q->nr_reqs; i++) {
+		answer_tx(q, q->req[i].id, NETIF_RSP_OKAY);
 		/* An extra's answer has no id: what is in the slot is the extra itself. */
-		for (uint32_t k = 0; i == 0 && k < b->nr_extras; k++)
+		for (uint32_t k = 0; i == 0 && k < q->nr_extras; k++)
 			answer_tx(q, 0xdead, NETIF_RSP_NULL);
 	}
 	push_tx(b, q);
@@ -869,33 +675,33 @@ static void answer_ping(uint8_t *f, uint32_t bytes)
 /* Back to where it came from: the Ethernet addresses change places. */
 static void echo_frame(struct back *b, struct queue *q)
 {
-	uint32_t left = b->bytes, at = 0, pad = b->done & 1 ? 2 : 0;
+	uint32_t left = q->bytes, at = 0, pad = b->done & 1 ? 2 : 0;
 	uint8_t mac[6];
 
-	memcpy(mac, b->frame, 6);
-	memcpy(b->frame, b->frame + 6, 6);
-	memcpy(b->frame + 6, mac, 6);
-	answer_ping(b->frame, b->bytes);
+	memcpy(mac, q->frame, 6);
+	memcpy(q->frame, q->frame + 6, 6);
+	memcpy(q->frame + 6, mac, 6);
+	answer_ping(q->frame, q->bytes);
 	for (bool first = true; left; first = false) {
 		struct netif_rx_request r = take_rx(q);
 		uint32_t offset = left + pad <= PAGE_BYTES ? pad : 0, n = MIN(left, PAGE_BYTES - offset), flags;
 		struct grant_seg s = { .ref = r.gref,
 				       .offset = (uint16_t)offset,
 				       .bytes = (uint16_t)n,
-				       .local = b->frame + at,
+				       .local = q->frame + at,
 				       .to_guest = true };
 
 		must("copy to a frame", grant_copy(b->grant, b->domid, &s, 1));
 		left -= n;
 		at += n;
 		flags = left ? NETRXF_more_data : 0;
-		if (first && b->req[0].flags & NETTXF_csum_blank)
+		if (first && q->req[0].flags & NETTXF_csum_blank)
 			flags |= NETRXF_csum_blank | NETRXF_data_validated;
-		if (first && b->has_gso)
+		if (first && q->has_gso)
 			flags |= NETRXF_extra_info;
 		answer_rx(q, r.id, offset, flags, (int)n);
-		if (first && b->has_gso)
-			raw_extra(q, XEN_NETIF_EXTRA_TYPE_GSO, 0, b->gso.u.gso.size, b->gso.u.gso.type);
+		if (first && q->has_gso)
+			raw_extra(q, XEN_NETIF_EXTRA_TYPE_GSO, 0, q->gso.u.gso.size, q->gso.u.gso.type);
 	}
 }
 
@@ -906,9 +712,8 @@ static void serve(struct back *b, struct queue *q)
 	while (b->connected && !b->halted && ring_back_pending(&q->tx) > 0 &&
 	       ring_back_pending(&q->rx) >= (int)RX_ROOM && !over) {
 		take_frame(b, q);
-		if (b->sin->when == AT_FRAME && b->done >= b->after && !b->sinned) {
-			b->sinned = true;
-			if (b->sin->frame(b, q)) {
+		if (time_to_sin(b)) {
+			if (b->sin->request(b, q)) {
 				if (!b->halted && !over) {
 					push_tx(b, q);
 					push_rx(b, q);
@@ -931,9 +736,9 @@ static void serve(struct back *b, struct queue *q)
 
 /* ------------------------------------------------------------------ connecting */
 
-static void let_go(struct back *b)
+void disconnect_rings(struct back *b)
 {
-	for (uint32_t i = 0; b->connected && i < b->nr_queues; i++) {
+	for (uint32_t i = 0; i < nr_queues; i++) {
 		struct queue *q = &b->queue[i];
 
 		evtchn_unbind(b->evtchn, q->tx_port);
@@ -942,10 +747,9 @@ static void let_go(struct back *b)
 		grant_unmap(b->grant, q->tx_raw, 1);
 		grant_unmap(b->grant, q->rx_raw, 1);
 	}
-	b->connected = false;
 }
 
-static uint32_t *map_ring(struct back *b, const char *dir, const char *leaf, struct ring_back *r, uint32_t size,
+static uint32_t *map_ring(struct back *b, const struct path *dir, const char *leaf, struct ring_back *r, uint32_t size,
 			  uint32_t rsp_size)
 {
 	uint32_t ref = get(b, dir, leaf, 0);
@@ -956,15 +760,7 @@ static uint32_t *map_ring(struct back *b, const char *dir, const char *leaf, str
 	return page;
 }
 
-static uint32_t bind_port(struct back *b, uint32_t remote)
-{
-	int port = evtchn_bind(b->evtchn, b->domid, remote);
-
-	must("bind", port);
-	return (uint32_t)port;
-}
-
-static void connect_queue(struct back *b, struct queue *q, const char *dir)
+static void connect_queue(struct back *b, struct queue *q, const struct path *dir)
 {
 	uint32_t both = get(b, dir, "event-channel", 0);
 
@@ -976,74 +772,26 @@ static void connect_queue(struct back *b, struct queue *q, const char *dir)
 	q->rx_port = both ? q->tx_port : bind_port(b, get(b, dir, "event-channel-rx", 0));
 }
 
-static void connect_front(struct back *b)
+void connect_rings(struct back *b)
 {
-	if (b->sin->when == AT_CONNECT && !b->sinned) {
-		b->sinned = true;
-		if (!b->sin->other)
-			return;
-		b->sin->other(b);
-		if (b->state != XenbusStateInitWait)
-			return;
-	}
-	b->nr_queues = get(b, b->front.s, "multi-queue-num-queues", 1);
-	if (b->nr_queues == 0 || b->nr_queues > MAX_QUEUES)
+	nr_queues = get(b, &b->front, "multi-queue-num-queues", 1);
+	if (nr_queues == 0 || nr_queues > MAX_QUEUES)
 		must("number of queues", -EPROTO);
-	for (uint32_t i = 0; i < b->nr_queues; i++) {
+	for (uint32_t i = 0; i < nr_queues; i++) {
 		struct path dir = b->front;
 		char leaf[24];
 
 		snprintf(leaf, sizeof(leaf), "queue-%u", i);
-		if (b->nr_queues > 1)
+		if (nr_queues > 1)
 			path_join(&dir, b->front.s, leaf);
-		connect_queue(b, &b->queue[i], dir.s);
+		connect_queue(b, &b->queue[i], &dir);
 	}
-	b->connected = true;
-	b->halted = false;
-	b->done = 0;
-	set_state(b, XenbusStateConnected);
-}
-
-static void front_changed(struct back *b)
-{
-	bool follows = strcmp(b->sin->name, "no-close") != 0;
-
-	switch (get(b, b->front.s, "state", 0)) {
-	case XenbusStateConnected:
-		if (!b->connected && b->state == XenbusStateInitWait)
-			connect_front(b);
-		break;
-	case XenbusStateClosing:
-		if (follows && b->state != XenbusStateClosed)
-			set_state(b, XenbusStateClosing);
-		break;
-	case XenbusStateClosed:
-		if (!follows)
-			break;
-		let_go(b);
-		if (b->state != XenbusStateClosed)
-			set_state(b, XenbusStateClosed);
-		break;
-	case XenbusStateInitialising:
-		let_go(b);
-		if (b->state != XenbusStateInitWait)
-			set_state(b, XenbusStateInitWait);
-		break;
-	default:
-		break;
-	}
-}
-
-static void on_watch(struct store *s, const char *path, void *arg)
-{
-	if (!over)
-		front_changed(arg);
 }
 
 /* Nothing to do on any queue, and events asked for.  Waiting for room is waiting for receive requests. */
 static bool idle(struct back *b)
 {
-	for (uint32_t i = 0; b->connected && !b->halted && i < b->nr_queues; i++) {
+	for (uint32_t i = 0; b->connected && !b->halted && i < nr_queues; i++) {
 		struct queue *q = &b->queue[i];
 		bool work = ring_back_arm(&q->tx) > 0;
 
@@ -1061,34 +809,12 @@ static bool idle(struct back *b)
 	return true;
 }
 
-static void run(struct back *b)
-{
-	struct pollfd p[2] = { { .fd = store_fd(b->store), .events = POLLIN },
-			       { .fd = evtchn_fd(b->evtchn), .events = POLLIN } };
-
-	while (!over) {
-		int port;
-
-		for (uint32_t i = 0; b->connected && i < b->nr_queues; i++)
-			serve(b, &b->queue[i]);
-		if (over || !idle(b))
-			continue;
-		if (poll(p, 2, 1000) <= 0)
-			continue;
-		while (p[1].revents && (port = evtchn_next(b->evtchn)) > 0)
-			evtchn_unmask(b->evtchn, (uint32_t)port);
-		if (p[0].revents)
-			must("xenstore", store_dispatch(b->store));
-	}
-}
-
 int main(int argc, char **argv)
 {
-	static struct back b = { .after = 8, .rnd = 1 };
-	struct store_watch *w;
-	struct path p;
+	static struct queue queues[MAX_QUEUES];
+	struct back b = { .after = 8, .rnd = 1, .queue = queues };
 
-	if (argc < 4 || parse_str_u32(argv[1], 32751, &b.domid) < 0 || parse_str_u32(argv[2], 65535, &b.handle) < 0 ||
+	if (argc < 4 || parse_str_u32(argv[1], 32751, &b.domid) < 0 || parse_str_u32(argv[2], 65535, &b.id) < 0 ||
 	    (argc > 4 && parse_str_u32(argv[4], UINT32_MAX, &b.after) < 0)) {
 		fprintf(stderr, "usage: badback DOMID HANDLE SIN [AFTER]\nsins:");
 		for (size_t i = 0; i < ARRAY_SIZE(sins); i++)
@@ -1096,29 +822,15 @@ int main(int argc, char **argv)
 		fputc('\n', stderr);
 		return 2;
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(sins); i++)
-		if (!strcmp(argv[3], sins[i].name))
-			b.sin = &sins[i];
-	if (!b.sin) {
-		fprintf(stderr, "badback: no such sin: %s\n", argv[3]);
-		return 2;
+	b.sin = find_sin(sins, ARRAY_SIZE(sins), argv[3]);
+	back_open(&b, "svif");
+	while (!over) {
+		for (uint32_t i = 0; b.connected && i < nr_queues; i++)
+			serve(&b, &b.queue[i]);
+		if (!over && idle(&b))
+			back_wait(&b, 1000);
 	}
-	signal(SIGTERM, on_term);
-	must("xenstore", store_open(&b.store));
-	must("grants", grant_open(&b.grant));
-	must("event channels", evtchn_open(&b.evtchn));
-	make_dirs(&b);
-	if (b.sin->when == AT_INITWAIT)
-		b.sin->other(&b);
-	must("watch", store_watch(b.store, path_join(&p, b.front.s, "state"), on_watch, &b, &w));
-	printf("ready\n");
-	fflush(stdout);
-	run(&b);
 	let_go(&b);
-	must("clean", store_rm(b.store, NULL, b.front.s));
-	must("clean", store_rm(b.store, NULL, b.back.s));
-	store_close(b.store);
-	evtchn_close(b.evtchn);
-	grant_close(b.grant);
+	back_close(&b);
 	return 0;
 }
