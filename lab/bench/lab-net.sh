@@ -6,8 +6,8 @@
 : "${ROUNDS:=3}" "${SECONDS_EACH:=3}" "${CASES:=tcp-out tcp-in udp-out udp-in}" "${COUNTS:=1}"
 G=bench-$TYPE
 set +x
-xl vcpu-pin 0 0 0
-guest_boot "$G" 'vcpus=1' "cpus='1'"
+[ "$(xl info nr_cpus)" -lt 2 ] || xl vcpu-pin 0 0 0
+guest_boot "$G" "vcpus=1" $([ "$(xl info nr_cpus)" -lt 2 ] || echo "cpus='1'")
 d=$(domid)
 attach_nic eth0 -q ${POLL:+--poll-us $POLL}
 net_up eth0 1 >/dev/null
