@@ -49,6 +49,11 @@ static uint64_t check_of(const struct blk_journal_slot *s)
 	return h ^ s->bytes;
 }
 
+static uint16_t claim_word(const struct blk_journal_slot *s, bool claimed)
+{
+	return (uint16_t)((s->check & 0xfffe) | claimed);
+}
+
 static void set_state(struct blk_journal_slot *s, enum blk_journal_state state)
 {
 	/* Whoever sees the state sees what it stands for. */
@@ -68,11 +73,29 @@ void blk_journal_take(struct blk_journal_queue *j, uint32_t slot, uint64_t seq, 
 	s->bytes = (uint8_t)words;
 	memcpy(s->request, request, words);
 	s->check = check_of(s);
+	s->claim = claim_word(s, false);
 	CRASH_POINT("take.copy");
 	set_state(s, BLK_J_INFLIGHT);
 	CRASH_POINT("take.inflight");
 	__atomic_store_n(&j->req_cons, s->ring_idx + 1, __ATOMIC_RELEASE);
 	CRASH_POINT("take.cons");
+}
+
+void blk_journal_claimed(struct blk_journal_queue *j, uint32_t slot)
+{
+	struct blk_journal_slot *s = &j->slot[slot];
+
+	if (!JOURNAL_OFF)
+		__atomic_store_n(&s->claim, claim_word(s, true), __ATOMIC_RELEASE);
+}
+
+enum blk_journal_claim blk_journal_claim(const struct blk_journal_queue *j, uint32_t slot)
+{
+	const struct blk_journal_slot *s = &j->slot[slot];
+
+	if (s->claim == claim_word(s, true))
+		return BLK_J_CLAIMED;
+	return s->claim == claim_word(s, false) ? BLK_J_WAITS : BLK_J_UNKNOWN;
 }
 
 void blk_journal_base(struct blk_journal_queue *j, uint32_t rsp_prod)

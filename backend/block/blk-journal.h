@@ -11,6 +11,9 @@
  *			   responses are written into the ring and rsp_prod is stored, which is the commit point
  *	DONE -> FREE       after that
  *
+ * In between, INFLIGHT, it is marked when its range is claimed (blk-overlap.h), before anything of it is submitted: what is not marked
+ * was not begun.  A successor gives those that are marked, of all rings, their claims back before anything else may claim.
+ *
  * All stores are to memory that outlives the process; each of these steps is one store with release order, so that
  * whoever finds the journal sees everything that came before it.
  *
@@ -35,7 +38,10 @@ struct blk_journal_slot {
 	uint8_t state;     /* enum blk_journal_state */
 	uint8_t attempts;  /* of successors to execute it */
 	uint8_t bytes;     /* of request that matter; the rest is 0 */
-	uint8_t pad[3];
+	uint8_t pad;
+	uint16_t
+		claim; /* INFLIGHT: is its range claimed?  Tied to the request by its check: programs that know nothing of it leave
+			 * it as it was, 0 or another request's */
 	uint8_t request[BLK_SLOT_MAX]; /* as it was in the ring */
 };
 _Static_assert(sizeof(struct blk_journal_slot) == 144, "the format is fixed");
@@ -58,10 +64,17 @@ void blk_journal_format(struct blk_journal_queue *j, uint32_t nr_ents, uint32_t 
 /* take: @request is a private copy of the slot at j->req_cons, of which @bytes matter.  Advances req_cons. */
 void blk_journal_take(struct blk_journal_queue *j, uint32_t slot, uint64_t seq, const void *request, uint32_t bytes);
 
+/* Its range is claimed, and nothing of it is submitted yet. */
+void blk_journal_claimed(struct blk_journal_queue *j, uint32_t slot);
+
 /* complete, before the first of a batch, for each, and for each after rsp_prod was stored. */
 void blk_journal_base(struct blk_journal_queue *j, uint32_t rsp_prod);
 void blk_journal_done(struct blk_journal_queue *j, uint32_t slot, int16_t status, uint32_t rsp_idx);
 void blk_journal_free(struct blk_journal_queue *j, uint32_t slot);
+
+/* recover: of a slot in flight.  UNKNOWN: its worker kept no account of it. */
+enum blk_journal_claim { BLK_J_UNKNOWN, BLK_J_WAITS, BLK_J_CLAIMED };
+enum blk_journal_claim blk_journal_claim(const struct blk_journal_queue *j, uint32_t slot);
 
 /* recover: one more try of this one begins. */
 void blk_journal_attempt(struct blk_journal_queue *j, uint32_t slot);

@@ -152,6 +152,43 @@ bool blk_overlap_claim(struct blk_overlap *o, const struct blk_table *t, struct 
 	return true;
 }
 
+/* Those that had their claims have them again.  What is left, or NULL. */
+static struct blk_slot *inherit_marked(struct blk_overlap *o, const struct blk_heritage *ring)
+{
+	struct blk_slot *s = ring->first;
+
+	for (; s && (s->err || blk_journal_claim(ring->journal, s->index) == BLK_J_CLAIMED); s = s->next)
+		if (!s->err && s->req.nr_sectors > 0) {
+			(void)add(o, s);
+			s->claimed = true;
+		}
+	return s;
+}
+
+static void inherit_unknown(struct blk_overlap *o, const struct blk_heritage *ring, struct blk_slot *s)
+{
+	for (; s; s = s->next) {
+		if (s->err)
+			continue;
+		if (blk_journal_claim(ring->journal, s->index) != BLK_J_UNKNOWN ||
+		    !blk_overlap_claim(o, ring->table, s))
+			return;
+		blk_journal_claimed(ring->journal, s->index);
+	}
+}
+
+void blk_overlap_inherit(struct blk_overlap *o, const struct blk_heritage *ring, uint32_t nr)
+{
+	struct blk_slot *left[WIRE_MAX_QUEUES] = { NULL };
+
+	if (JOURNAL_OFF)
+		return;
+	for (uint32_t i = 0; i < nr; i++)
+		left[i] = inherit_marked(o, &ring[i]);
+	for (uint32_t i = 0; i < nr; i++)
+		inherit_unknown(o, &ring[i], left[i]);
+}
+
 void blk_overlap_release(struct blk_overlap *o, struct blk_slot *s)
 {
 	if (!s->claimed)

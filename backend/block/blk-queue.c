@@ -190,6 +190,8 @@ static bool get_pages(struct blk_queue *b, struct blk_slot *s)
 static bool may_begin(struct blk_queue *b, struct blk_slot *s)
 {
 	b->overlapped = !blk_overlap_claim(&b->disk->overlap, &b->table, s);
+	if (likely(!b->overlapped))
+		blk_journal_claimed(b->journal, s->index);
 	if (likely(!b->overlapped && get_pages(b, s)))
 		return true;
 	if (b->overlapped && b->parked != s)
@@ -263,6 +265,7 @@ static void start_barrier(struct blk_queue *b)
 	if (!s || s->state != BLK_PARSED || b->parked || b->replay || !blk_slot_may_start(&b->table, s))
 		return;
 	(void)!blk_overlap_claim(&b->disk->overlap, &b->table, s); /* one ring, and it is alone */
+	blk_journal_claimed(b->journal, s->index);
 	if (!get_pages(b, s)) /* cannot be: it is alone, so all bounce pages are free */
 		blk_slot_fail(s, -ENOMEM);
 	blk_data_copy(&b->data);
@@ -516,13 +519,24 @@ static void take_over(struct blk_queue *b, const struct blk_journal_found *f, ui
 		struct blk_slot *s = blk_table_take_at(&b->table, f->inflight[i], now);
 
 		s->err = parse(b, s, b->journal->slot[s->index].request);
-		/* Before any ring is served, so that no new request overtakes it.  They were claimed when they were taken. */
-		if (s->err == 0)
-			(void)!blk_overlap_claim(&b->disk->overlap, &b->table, s);
 		*tail = s;
 		tail = &s->next;
 	}
 	*tail = NULL;
+}
+
+/* All rings have been read, and none is served yet: no new request comes before those that were under way. */
+static void inherit_claims(struct blk_queue *last)
+{
+	const struct device *d = last->q->dev;
+	struct blk_heritage ring[WIRE_MAX_QUEUES];
+
+	for (uint32_t i = 0; i < d->nr_queues; i++) {
+		const struct blk_queue *b = d->queues[i].priv;
+
+		ring[i] = (struct blk_heritage){ &b->table, b->journal, b->replay };
+	}
+	blk_overlap_inherit(&last->disk->overlap, ring, d->nr_queues);
 }
 
 static int recover(struct blk_queue *b, const struct wire_connect *c)
@@ -598,6 +612,8 @@ int blk_queue_open(struct queue *q, const struct wire_connect *c)
 		rc = recover(b, c);
 	else if (rc == 0)
 		blk_journal_format(b->journal, b->ring.nr_ents, b->ring.req_cons);
+	if (rc == 0 && q->dev->journal.resume && q->index + 1 == c->nr_queues)
+		inherit_claims(b);
 	return rc;
 }
 

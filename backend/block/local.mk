@@ -45,7 +45,7 @@ TESTS += $(blk_tests)
 backend_block_test_blk_parse_SOURCES = backend/block/test-blk-parse.c backend/block/blk-slot-test.h
 backend_block_test_blk_parse_LDADD = backend/libblk-pure.la $(CMOCKA_LIBS)
 backend_block_test_blk_journal_LDADD = backend/libblk-pure.la common/libsynth-pure.la $(CMOCKA_LIBS)
-backend_block_test_blk_overlap_LDADD = backend/libblk-pure.la $(CMOCKA_LIBS) -lpthread
+backend_block_test_blk_overlap_LDADD = backend/libblk-pure.la common/libsynth-pure.la $(CMOCKA_LIBS) -lpthread
 backend_block_test_blk_req_LDADD = backend/libblk-pure.la $(CMOCKA_LIBS)
 if HAVE_LIBURING
 check_PROGRAMS += backend/block/test-uring
@@ -53,6 +53,13 @@ TESTS += backend/block/test-uring
 backend_block_test_uring_CPPFLAGS = $(AM_CPPFLAGS) $(LIBURING_CFLAGS) $(CMOCKA_CFLAGS)
 backend_block_test_uring_LDADD = backend/libstore.la common/libsynth-pure.la $(CMOCKA_LIBS) $(LIBURING_LIBS) -lpthread
 endif
+# The rings of a disk, over a worker's core and a guest in the same process.
+check_PROGRAMS += backend/block/test-blk-queue
+TESTS += backend/block/test-blk-queue
+backend_block_test_blk_queue_SOURCES = backend/block/test-blk-queue.c backend/block/blk-slot-test.h tests/lib/fake-xen.h tests/lib/fake-xen.c \
+	backend/worker/device.c backend/worker/queue.c backend/worker/poll.c backend/worker/moderate.c backend/worker/journal.c
+backend_block_test_blk_queue_LDADD = backend/libblk.la backend/libwire.la common/libsynth-pure.la $(CMOCKA_LIBS) -lpthread
+backend_block_test_blk_queue_LDFLAGS = $(AM_LDFLAGS) -export-dynamic
 backend_block_test_store_LDADD = backend/libstore.la common/libsynth-pure.la $(CMOCKA_LIBS) -lpthread
 endif
 

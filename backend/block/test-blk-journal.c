@@ -57,10 +57,48 @@ static void what_is_damaged_may_have_been_under_way(void **state)
 	assert_true(unanswered());
 }
 
+static void a_claim_is_of_the_request_that_was_taken_with_it(void **state)
+{
+	uint8_t request[BLK_SLOT_MAX] = { 1 };
+	struct blk_journal_queue *q = queue[0];
+	uint16_t stale;
+
+	blk_journal_take(q, 3, 1, request, 112);
+	assert_int_equal(blk_journal_claim(q, 3), BLK_J_WAITS);
+	blk_journal_claimed(q, 3);
+	assert_int_equal(blk_journal_claim(q, 3), BLK_J_CLAIMED);
+	blk_journal_claimed(q, 3);
+	assert_int_equal(blk_journal_claim(q, 3), BLK_J_CLAIMED);
+	stale = q->slot[3].claim;
+	blk_journal_take(q, 3, 1, request, 112); /* the same, at another place in the ring */
+	assert_int_equal(blk_journal_claim(q, 3), BLK_J_WAITS);
+	/* A program that knows of no claims leaves what it finds. */
+	q->slot[3].claim = stale;
+	assert_int_equal(blk_journal_claim(q, 3), BLK_J_UNKNOWN);
+	q->slot[3].claim = 0;
+	assert_int_equal(blk_journal_claim(q, 3), BLK_J_UNKNOWN);
+}
+
+/* Programs of before know it, and go on from it: no version is theirs alone. */
+static void a_journal_with_claims_is_one_for_who_knows_of_none(void **state)
+{
+	uint8_t request[BLK_SLOT_MAX] = { 1 };
+	struct blk_journal_slot was;
+
+	blk_journal_take(queue[0], 3, 1, request, 112);
+	was = queue[0]->slot[3];
+	blk_journal_claimed(queue[0], 3);
+	was.claim = queue[0]->slot[3].claim;
+	assert_memory_equal(&was, &queue[0]->slot[3], sizeof(was)); /* nothing else of it, and not its check */
+	assert_int_equal(offsetof(struct blk_journal_slot, claim), 30);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(only_what_is_in_flight_is_unanswered, make, unmake),
+		cmocka_unit_test_setup_teardown(a_claim_is_of_the_request_that_was_taken_with_it, make, unmake),
+		cmocka_unit_test_setup_teardown(a_journal_with_claims_is_one_for_who_knows_of_none, make, unmake),
 		cmocka_unit_test_setup_teardown(what_is_damaged_may_have_been_under_way, make, unmake),
 	};
 

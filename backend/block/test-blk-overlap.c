@@ -17,9 +17,15 @@
 
 static struct blk_overlap o;
 static struct blk_table t[2]; /* of two rings */
+static struct blk_journal_queue *journal[2];
 
 static int make(bool shared)
 {
+	for (uint32_t i = 0; i < 2; i++) {
+		journal[i] = calloc(1, sizeof(*journal[i]) + NR * sizeof(journal[i]->slot[0]));
+		if (!journal[i])
+			return -1;
+	}
 	if (blk_overlap_init(&o, shared) < 0 || blk_table_init(&t[0], NR) < 0)
 		return -1;
 	return blk_table_init(&t[1], NR);
@@ -39,8 +45,10 @@ static int unmake(void **state)
 {
 	blk_overlap_fini(&o);
 	blk_overlap_fini(&o); /* idempotent */
-	blk_table_fini(&t[0]);
-	blk_table_fini(&t[1]);
+	for (uint32_t i = 0; i < 2; i++) {
+		blk_table_fini(&t[i]);
+		free(journal[i]);
+	}
 	return 0;
 }
 
@@ -171,6 +179,125 @@ static void claims_and_releases_count_once(void **state)
 	assert_empty();
 }
 
+/* ------------------------------------------------------------------ what a dead worker leaves */
+
+static struct blk_heritage left[2];
+
+/* One more of its ring, and whether it had its claim. */
+static struct blk_slot *was_under_way(uint32_t ring, enum blk_kind kind, uint64_t sector, uint64_t nr, bool claimed)
+{
+	struct blk_slot *s = take(&t[ring], kind, sector, nr), **tail = &left[ring].first;
+	const uint8_t request[BLK_SLOT_MAX] = { (uint8_t)s->index };
+
+	while (*tail)
+		tail = &(*tail)->next;
+	*tail = s;
+	s->next = NULL;
+	blk_journal_take(journal[ring], s->index, journal[ring]->req_cons + 1, request, 112);
+	if (claimed)
+		blk_journal_claimed(journal[ring], s->index);
+	return s;
+}
+
+static void nothing_is_left(void)
+{
+	for (uint32_t i = 0; i < 2; i++)
+		left[i] = (struct blk_heritage){ &t[i], journal[i], NULL };
+}
+
+static enum blk_journal_claim marked(const struct blk_slot *s)
+{
+	return blk_journal_claim(journal[s >= t[0].slots && s < t[0].slots + NR ? 0 : 1], s->index);
+}
+
+/* W waits for nobody, P and P1 for W. */
+static void who_had_a_claim_has_it_before_who_had_none(void **state)
+{
+	struct blk_slot *w, *p, *p1, *f, *r;
+
+	nothing_is_left();
+	p = was_under_way(0, BLK_WRITE, 0, 8, false);
+	w = was_under_way(1, BLK_WRITE, 0, 128, true);
+	f = was_under_way(1, BLK_FLUSH, 0, 0, true);
+	r = was_under_way(1, BLK_READ, 200, 8, true);
+	p1 = was_under_way(1, BLK_WRITE, 120, 8, false);
+	blk_overlap_inherit(&o, left, 2);
+	assert_true(w->claimed && r->claimed && !f->claimed);
+	assert_false(p->claimed || p1->claimed);
+	assert_false(claim(p) || claim(p1));
+	assert_false(claim(take(&t[0], BLK_WRITE, 200, 8))); /* a new one */
+	blk_overlap_release(&o, w);
+	assert_true(claim(p) && claim(p1));
+	blk_overlap_release(&o, p);
+	blk_overlap_release(&o, p1);
+	blk_overlap_release(&o, r);
+	assert_empty();
+}
+
+/* Whatever is first of a ring waits for none behind it, so some go on always. */
+static void where_claims_are_not_known_the_first_of_each_ring_get_them(void **state)
+{
+	struct blk_slot *p, *w, *p1;
+
+	nothing_is_left();
+	p = was_under_way(0, BLK_WRITE, 0, 8, true);
+	w = was_under_way(1, BLK_WRITE, 0, 128, true);
+	p1 = was_under_way(1, BLK_WRITE, 120, 8, true);
+	for (uint32_t i = 0; i < NR; i++)
+		journal[0]->slot[i].claim = journal[1]->slot[i].claim = 0;
+	assert_int_equal(marked(p), BLK_J_UNKNOWN);
+	blk_overlap_inherit(&o, left, 2);
+	assert_true(p->claimed && marked(p) == BLK_J_CLAIMED);
+	assert_false(w->claimed || p1->claimed);
+	assert_int_equal(marked(w), BLK_J_UNKNOWN);
+	assert_false(claim(w));
+	blk_overlap_release(&o, p);
+	assert_true(claim(w));
+	assert_false(claim(p1));
+	blk_overlap_release(&o, w);
+	assert_empty();
+}
+
+/* As an older program leaves it, which began some of what a newer one left. */
+static void what_is_refused_gets_no_claim_and_holds_nobody_up(void **state)
+{
+	struct blk_slot *bad, *w, *unknown;
+
+	nothing_is_left();
+	bad = was_under_way(0, BLK_WRITE, 0, 8, false);
+	bad->err = -ERANGE;
+	w = was_under_way(0, BLK_WRITE, 0, 8, true);
+	unknown = was_under_way(0, BLK_WRITE, 64, 8, true);
+	journal[0]->slot[unknown->index].claim = 0;
+	bad = was_under_way(0, BLK_WRITE, 64, 8, true);
+	bad->err = -ERANGE;
+	blk_overlap_inherit(&o, left, 1);
+	assert_true(w->claimed && unknown->claimed && !bad->claimed);
+	blk_overlap_release(&o, w);
+	blk_overlap_release(&o, unknown);
+	assert_empty();
+}
+
+/* A worker that was taken over may have marked any. */
+static void false_marks_are_claims_that_end(void **state)
+{
+	struct blk_slot *a, *b, *w, *late;
+
+	nothing_is_left();
+	a = was_under_way(0, BLK_WRITE, 0, 8, true);
+	b = was_under_way(0, BLK_WRITE, 0, 8, true);
+	w = was_under_way(1, BLK_WRITE, 0, 8, false);
+	late = was_under_way(1, BLK_WRITE, 64, 8, true); /* none behind one that waits has a claim */
+	blk_overlap_inherit(&o, left, 2);
+	assert_true(a->claimed && b->claimed && !w->claimed && !late->claimed);
+	blk_overlap_release(&o, a);
+	assert_false(claim(w));
+	blk_overlap_release(&o, b);
+	assert_empty();
+	assert_true(claim(w));
+	blk_overlap_release(&o, w);
+}
+
 /* ------------------------------------------------------------------ by chance */
 
 static uint32_t roll(uint64_t *x, uint32_t below)
@@ -292,6 +419,10 @@ int main(void)
 		TWO(a_range_beyond_the_table_counts_each_cell_once),
 		ONE(claims_and_releases_count_once),
 		TWO(claims_and_releases_count_once),
+		TWO(who_had_a_claim_has_it_before_who_had_none),
+		TWO(where_claims_are_not_known_the_first_of_each_ring_get_them),
+		ONE(what_is_refused_gets_no_claim_and_holds_nobody_up),
+		TWO(false_marks_are_claims_that_end),
 		ONE(as_the_plain_rule_says),
 		TWO(as_the_plain_rule_says),
 		TWO(two_threads_are_kept_apart),

@@ -107,6 +107,7 @@ static struct {
 	uint32_t rsp[ENTS];          /* placed in it: the request's number */
 	uint32_t seen;               /* by the guest: up to rsp_prod */
 	uint8_t answered[REQUESTS];
+	uint8_t claimed[REQUESTS];
 } world;
 
 /* What does not. */
@@ -149,6 +150,15 @@ static void take(struct life *l)
 	request[8] = (uint8_t)n;
 	blk_journal_take(world.j, slot, ++l->seq, request, 16);
 	l->used[slot] = true;
+}
+
+static void claim_some(struct life *l, uint8_t which)
+{
+	for (uint16_t i = 0; i < ENTS; i++)
+		if (l->used[i] && (which & 1u << i)) {
+			world.claimed[number_of(&world.j->slot[i])] = 1;
+			blk_journal_claimed(world.j, i);
+		}
 }
 
 /* Answer @slots, as blk-queue.c does: base, done, ring, publish, free. */
@@ -203,6 +213,9 @@ static void recover(struct life *l)
 	for (uint32_t i = 0; i < f.f.nr_done; i++)
 		blk_journal_free(world.j, f.done[i]);
 	for (uint32_t i = 0; i < f.f.nr_inflight; i++) {
+		bool claimed = world.claimed[number_of(&world.j->slot[f.inflight[i]])];
+
+		must(blk_journal_claim(world.j, f.inflight[i]) == (claimed ? BLK_J_CLAIMED : BLK_J_WAITS));
 		blk_journal_attempt(world.j, f.inflight[i]);
 		l->used[f.inflight[i]] = true;
 	}
@@ -222,6 +235,8 @@ static void live(struct feed *f, struct life *l)
 			break;
 		case 1:
 			take(l);
+			if (what & 4)
+				claim_some(l, what);
 			break;
 		case 2:
 			complete_some(l, feed_u8(f));
