@@ -77,8 +77,11 @@ static int block_connect(struct device *d, const struct wire_connect *c)
 		return -EINVAL;
 	blk_overlap_fini(&disk->overlap);
 	disk->store->poison_mark = &d->journal.live->poisoned;
-	if (d->journal.resume && d->journal.live->poisoned)
+	/* Of a predecessor's flush, or of one for the front end before: this worker's successor is to know in any case. */
+	if (d->journal.live->poisoned)
 		disk->store->poisoned = true;
+	else if (disk->store->poisoned)
+		d->journal.live->poisoned = 1;
 	return blk_overlap_init(&disk->overlap, c->nr_queues > 1);
 }
 

@@ -486,12 +486,35 @@ static void after_a_worker_that_kept_no_claims_none_waits_for_ever(void **state)
 	all_are_answered();
 }
 
+/* ------------------------------------------------------------------ a flush that failed */
+
+static void a_failed_flush_is_remembered_for_a_front_end_that_comes_later(void **state)
+{
+	struct blk_dev *disk = d->priv;
+
+	new_rings(1);
+	connect_worker(WIRE_RESUME_NOT);
+	assert_int_equal(live->poisoned, 0);
+	disk->store->poisoned = true; /* as fdatasync's EIO leaves it */
+	*disk->store->poison_mark = 1;
+	device_disconnect(d, false);
+	until(device_reap(d));
+	new_rings(1);
+	connect_worker(WIRE_RESUME_NOT);
+	assert_int_equal(live->poisoned, 1);
+	die();
+	connect_worker(WIRE_RESUME);
+	disk = d->priv;
+	assert_true(disk->store->poisoned);
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	static const struct CMUnitTest tests[] = {
 		CASE(what_was_under_way_goes_first_and_what_waited_for_it_waits),
 		CASE(after_a_worker_that_kept_no_claims_none_waits_for_ever),
+		CASE(a_failed_flush_is_remembered_for_a_front_end_that_comes_later),
 	};
 
 	log_level = LOG_LVL_ERROR;
