@@ -68,13 +68,15 @@ struct device_class {
 	void (*settle)(struct queue *q, uint64_t now);
 	/* Sleep till the event channel, the control fd or a completion; QUEUE_WOKE_* bits. < 0: no timeout. */
 	uint32_t (*wait)(struct queue *q, int64_t timeout_ns);
-	bool (*drained)(const struct queue *q); /* nothing in flight */
-	bool lingers;                           /* a front end that closes may yet put requests in, and wait for them */
+	/* Nothing in flight, but for what is left to a successor when q->leaving. */
+	bool (*drained)(const struct queue *q);
+	bool lingers; /* a front end that closes may yet put requests in, and wait for them */
 	/* Nothing has happened for @idle_ns: give memory back. Returns ns after which to call again, or 0. */
 	uint64_t (*idle)(struct queue *q, uint64_t now, uint64_t idle_ns);
 
 	/* any thread */
-	void (*hurry)(struct queue *q); /* a disconnect waits: cut long work short; NULL: there is none */
+	/* A disconnect waits, or the worker goes (q->leaving is set): cut long work short; NULL: there is none. */
+	void (*hurry)(struct queue *q);
 	void (*stat)(struct device *d, uint64_t now, struct metrics_out *o);
 };
 

@@ -78,6 +78,16 @@ static void tell_failed(struct blk_queue *b, const struct blk_slot *s, int err)
 				 (unsigned long long)s->io.bytes, (unsigned long long)s->io.offset, strerror(-err));
 }
 
+/* The worker goes, and a successor goes on from the journal: what was cut short for that is its. */
+static bool leave(struct blk_queue *b, int result)
+{
+	if (likely(result != -ECANCELED || !__atomic_load_n(&b->q->leaving, __ATOMIC_RELAXED)))
+		return false;
+	b->left++;
+	STAT_SET(b->disk->left, true);
+	return true;
+}
+
 static void reap(struct blk_queue *b)
 {
 	struct store_io *io = b->ops->reap(b->store), *next;
@@ -86,6 +96,8 @@ static void reap(struct blk_queue *b)
 		struct blk_slot *s = container_of(io, struct blk_slot, io);
 
 		next = io->next;
+		if (leave(b, io->result))
+			continue;
 		if (unlikely(io->result)) {
 			tell_failed(b, s, io->result);
 			blk_slot_fail(s, io->result);
@@ -452,15 +464,27 @@ uint32_t blk_queue_wait(struct queue *q, int64_t timeout_ns)
 	return queue_wait_fds(q, b->store->fd, POLLIN, timeout_ns);
 }
 
+/* What is left to a successor keeps its claim, so what waits for that is left too, whichever ring it is in. */
 bool blk_queue_drained(const struct queue *q)
 {
-	return blk_table_inflight(&of(q)->table) == 0;
+	const struct blk_queue *b = of(q);
+	uint32_t with_store = 0;
+
+	if (blk_table_inflight(&b->table) == 0)
+		return true;
+	if (likely(!STAT_GET(b->disk->left)))
+		return false;
+	for (uint32_t i = 0; i < b->table.nr; i++)
+		with_store += b->table.slots[i].state == BLK_QUEUED;
+	return with_store == b->left;
 }
 
 uint64_t blk_queue_idle(struct queue *q, uint64_t now, uint64_t idle_ns)
 {
 	struct blk_queue *b = of(q);
 
+	if (blk_table_inflight(&b->table)) /* left to a successor */
+		return 0;
 	blk_data_idle(&b->data);
 	publish_gauges(b);
 	blk_table_idle(&b->table);

@@ -30,6 +30,7 @@ struct blk_dev {
 	uint32_t flags;             /* BLK_O_* */
 	uint64_t sectors;           /* written by a resize, read relaxed by each turn */
 	struct blk_overlap overlap; /* while connected */
+	bool left;                  /* something is left to a successor; relaxed, set by queues' threads */
 	struct blk_stats past;      /* of queues that are gone */
 };
 
@@ -48,6 +49,7 @@ struct blk_queue {
 	uint64_t seq;            /* of the last request taken */
 	struct blk_slot *replay; /* list by .next: a predecessor's, not begun yet; nothing is taken before */
 	uint32_t executing;      /* taken, begun, not answered */
+	uint32_t left;           /* of these: cut short, in the journal for a successor */
 	bool resumed;            /* the front end may have missed an event */
 	bool overlapped;         /* .parked waits for requests of other rings */
 	struct blk_slot *

@@ -76,6 +76,7 @@ static int block_connect(struct device *d, const struct wire_connect *c)
 	if (c->nr_rings != 1 || c->abi >= BLK_NR_ABIS || (c->features & ~BLK_F_PERSISTENT))
 		return -EINVAL;
 	blk_overlap_fini(&disk->overlap);
+	disk->left = false;
 	disk->store->poison_mark = &d->journal.live->poisoned;
 	/* Of a predecessor's flush, or of one for the front end before: this worker's successor is to know in any case. */
 	if (d->journal.live->poisoned)

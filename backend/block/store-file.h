@@ -53,7 +53,7 @@ static inline bool mailbox_ready(const struct mailbox *m)
 struct file_queue {
 	struct store_queue q;
 	struct mailbox box;
-	bool cancelled; /* relaxed, set by the main thread */
+	bool cancelled; /* atomic, set by the main thread */
 };
 
 static inline struct file_queue *file_queue_of(struct store_queue *q)

@@ -62,7 +62,7 @@ static void *pool_thread(void *arg)
 		bool done;
 
 		pthread_mutex_unlock(&pool.lock);
-		done = file_execute(file_of(fq->q.store), io, __atomic_load_n(&fq->cancelled, __ATOMIC_RELAXED));
+		done = file_execute(file_of(fq->q.store), io, __atomic_load_n(&fq->cancelled, __ATOMIC_ACQUIRE));
 		if (done)
 			mailbox_post(&fq->box, io); /* io and fq may be gone after this */
 		pthread_mutex_lock(&pool.lock);
@@ -145,7 +145,8 @@ void file_queue_fini(struct file_queue *fq)
 
 void file_queue_cancel(struct store_queue *q)
 {
-	__atomic_store_n(&file_queue_of(q)->cancelled, true, __ATOMIC_RELAXED);
+	/* who sees it sees why: q->leaving */
+	__atomic_store_n(&file_queue_of(q)->cancelled, true, __ATOMIC_RELEASE);
 }
 
 /* ------------------------------------------------------------------ engine "threads" */

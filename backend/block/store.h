@@ -82,8 +82,9 @@ struct store_ops {
 	struct store_io *(*reap)(struct store_queue *q);
 	bool (*ready)(const struct store_queue *q);
 	uint32_t (*wait)(struct store_queue *q, int64_t timeout_ns); /* may be NULL; < 0: for ever */
-	void (*cancel)(struct store_queue *q); /* hurry: give up long discards; any thread; may be NULL */
-	void (*idle)(struct store_queue *q);   /* give back memory; may be NULL */
+	/* Hurry: give up long discards; secure ones come back with -ECANCELED.  Any thread; may be NULL. */
+	void (*cancel)(struct store_queue *q);
+	void (*idle)(struct store_queue *q);                  /* give back memory; may be NULL */
 	int (*resize)(struct store *s, struct blk_info *ret); /* look at the size again */
 	void (*close)(struct store *s);                       /* no queues are left */
 };

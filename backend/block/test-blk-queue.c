@@ -508,6 +508,90 @@ static void a_failed_flush_is_remembered_for_a_front_end_that_comes_later(void *
 	assert_true(disk->store->poisoned);
 }
 
+/* ------------------------------------------------------------------ a worker that goes */
+
+static void leave_worker(void)
+{
+	device_leave(d);
+	end_worker();
+	start_worker();
+}
+
+static void a_secure_discard_that_takes_long_is_left_to_the_next_worker(void **state)
+{
+	new_rings(1);
+	connect_worker(WIRE_RESUME_NOT);
+	ask_discard(0, 1, 0, 1024, true);
+	until(held(0) == 1);
+	for (int upgrades = 0; upgrades < 3; upgrades++) {
+		leave_worker();
+		assert_int_equal(answers(0), 0);
+		connect_worker(WIRE_RESUME);
+		until(held(0) == 1);
+		assert_int_equal(held_sector(0), 0);
+	}
+	assert_true(finish_oldest(0));
+	until(answers(0) == 1);
+	assert_int_equal(answer(0, 1), BLKIF_RSP_OKAY);
+}
+
+/* One behind it in its ring, and one of another ring: done by this worker, they would be undone by the next. */
+static void what_waits_for_it_is_left_too_and_comes_after(void **state)
+{
+	new_rings(2);
+	connect_worker(WIRE_RESUME_NOT);
+	ask_discard(0, 1, 0, 1024, true);
+	until(held(0) == 1);
+	ask_write(0, 2, 8);
+	ask_write(1, 3, 16);
+	ask_write(1, 4, 2048); /* behind that one */
+	until(READ_ONCE(journal_of(0)->req_cons) == 2 && READ_ONCE(journal_of(1)->req_cons) == 1);
+	leave_worker();
+	assert_int_equal(answers(0) + answers(1), 0);
+	connect_worker(WIRE_RESUME);
+	until(held(0) == 1);
+	assert_int_equal(held_sector(0), 0);
+	assert_int_equal(held(1), 0);
+	until((finish_one_each(), answers(0) == 2 && answers(1) == 2));
+	assert_int_equal(answer(0, 1), BLKIF_RSP_OKAY);
+	assert_int_equal(answer(0, 2), BLKIF_RSP_OKAY);
+	assert_int_equal(answer(1, 3), BLKIF_RSP_OKAY);
+	assert_int_equal(answer(1, 4), BLKIF_RSP_OKAY);
+}
+
+static void all_else_is_finished_and_answered(void **state)
+{
+	new_rings(1);
+	connect_worker(WIRE_RESUME_NOT);
+	ask_discard(0, 1, 0, 1024, true);
+	ask_write(0, 2, 2048);
+	until(held(0) == 2);
+	device_leave(d);
+	until(held(0) == 1);
+	assert_int_equal(held_sector(0), 2048);
+	assert_false(device_reap(d));
+	assert_true(finish_oldest(0));
+	end_worker();
+	assert_int_equal(answer(0, 2), BLKIF_RSP_OKAY);
+	assert_int_equal(answers(0), 0);
+	start_worker();
+	connect_worker(WIRE_RESUME);
+	until((finish_one_each(), answers(0) == 1));
+	assert_int_equal(answer(0, 1), BLKIF_RSP_OKAY);
+}
+
+/* It was not done, and nobody will: a front end that goes does not wait for long, and is told so. */
+static void when_the_front_end_goes_it_has_failed(void **state)
+{
+	new_rings(1);
+	connect_worker(WIRE_RESUME_NOT);
+	ask_discard(0, 1, 0, 1024, true);
+	until(held(0) == 1);
+	device_disconnect(d, true);
+	until(device_reap(d));
+	assert_int_equal(answer(0, 1), BLKIF_RSP_ERROR);
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -515,6 +599,10 @@ int main(void)
 		CASE(what_was_under_way_goes_first_and_what_waited_for_it_waits),
 		CASE(after_a_worker_that_kept_no_claims_none_waits_for_ever),
 		CASE(a_failed_flush_is_remembered_for_a_front_end_that_comes_later),
+		CASE(a_secure_discard_that_takes_long_is_left_to_the_next_worker),
+		CASE(what_waits_for_it_is_left_too_and_comes_after),
+		CASE(all_else_is_finished_and_answered),
+		CASE(when_the_front_end_goes_it_has_failed),
 	};
 
 	log_level = LOG_LVL_ERROR;

@@ -220,7 +220,7 @@ int device_connect(struct device *d, const struct wire_connect *c, const int *fd
 	return rc;
 }
 
-void device_disconnect(struct device *d, bool finish)
+static void start_drain(struct device *d, bool finish, bool leaving)
 {
 	if (d->state != DEVICE_CONNECTED)
 		return;
@@ -230,12 +230,23 @@ void device_disconnect(struct device *d, bool finish)
 		struct queue *q = &d->queues[i];
 
 		__atomic_store_n(&q->finish, finish, __ATOMIC_RELAXED);
+		__atomic_store_n(&q->leaving, leaving, __ATOMIC_RELAXED);
 		/* who sees the stop sees how */
 		__atomic_store_n(&q->stop, true, __ATOMIC_RELEASE);
 		if (d->class->hurry)
 			d->class->hurry(q);
 		queue_wake(q);
 	}
+}
+
+void device_disconnect(struct device *d, bool finish)
+{
+	start_drain(d, finish, false);
+}
+
+void device_leave(struct device *d)
+{
+	start_drain(d, false, true);
 }
 
 static void complain(struct device *d)

@@ -68,9 +68,10 @@ struct queue {
 	uint64_t held_until; /* ns: the class holds an event back till then (moderate.h); 0: none */
 
 	/* between the threads; atomic */
-	bool finish; /* main -> queue, before stop: what is in the ring is served first */
-	bool stop;   /* main -> queue: drain and end */
-	bool ended;  /* queue -> main: the thread is about to return */
+	bool finish;  /* main -> queue, before stop: what is in the ring is served first */
+	bool leaving; /* main -> queue, before stop: a successor goes on from the journal */
+	bool stop;    /* main -> queue: drain and end */
+	bool ended;   /* queue -> main: the thread is about to return */
 	pthread_t thread;
 	bool running; /* main's own: to be joined */
 };
@@ -122,6 +123,8 @@ int device_open(uint32_t handle, const struct wire_msg *m, void *reply, uint32_t
 int device_connect(struct device *d, const struct wire_connect *c, const int *fds, uint32_t nr_fds) __must_check;
 /* Start draining; device_reap() says when it is over.  @finish: as in struct wire_disconnect. */
 void device_disconnect(struct device *d, bool finish);
+/* The same for a worker that goes: what takes long may be left to its successor, not answered. */
+void device_leave(struct device *d);
 /* True: drained, joined, unmapped; the state is OPEN. */
 bool device_reap(struct device *d);
 void device_close(struct device *d); /* OPEN only; frees it */

@@ -376,7 +376,7 @@ static bool look_after_devices(void)
 			send_or_leave(&h, d->broken_why);
 		}
 		if (life.quitting)
-			device_disconnect(d, false);
+			device_leave(d);
 		if (!device_reap(d)) {
 			draining |= d->state == DEVICE_DRAINING;
 		} else if (d->reply_due) {
