@@ -814,6 +814,13 @@ static void resume(struct device *d)
 	device_connect(d);
 }
 
+/* Who was asked will not answer: his successor is asked. */
+static void resize_ask_again(struct device *d)
+{
+	d->resize_due |= d->resize_asked;
+	d->resize_asked = false;
+}
+
 static void worker_lost(struct device *d, const char *how)
 {
 	bool had_rings = d->has_rings || d->resume, drained = d->draining;
@@ -827,10 +834,7 @@ static void worker_lost(struct device *d, const char *how)
 	d->has_rings = d->draining = false;
 	free_ports(d);
 	fault_set(&f, FAULT_FAILED, -EPIPE, "its worker process %s", how);
-	if (d->resize_asked) {
-		d->resize_asked = false;
-		d->resize_due = true;
-	}
+	resize_ask_again(d);
 	if (d->phase == DEVICE_ATTACHING) {
 		device_opened(d, -EPIPE, &f);
 	} else if (d->phase == DEVICE_LIVE && had_rings && drained && d->drain_finish && !d->forced) {
@@ -867,6 +871,7 @@ void device_hand_over(struct device *d, struct worker *to, uint64_t since)
 
 	if (worker_get(d->c, domid, &d->worker) < 0)
 		return; /* it is found to be dead, and replaced in its time */
+	resize_ask_again(d);
 	if (d->opening == OPEN_WORKER) {
 		/* It was killed before it answered. */
 		worker_forget(from, d, WIRE_OPEN);

@@ -276,6 +276,8 @@ static void become(struct loop *l, void *arg)
 	int err;
 
 	u->exec = NULL;
+	if (u->c->stopping)
+		return;
 	if (u->step != STEP_NONE) /* a worker is being replaced, which has an end, and takes jobs */
 		jobs_go_on(u);
 	else
