@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # coverage.sh [DIR]: how much of the code that reads foreign bytes is run by its unit tests and by the fuzzers' kept inputs
 # (tests/fuzz/corpus), a line a group of files; fails below 95 % of the lines of any group.  Built in DIR (default: forgotten) with
-# gcc --coverage, without autotools.  COVERAGE_LINES=1: the lines that were not run, too.  77: something is missing here.
+# gcc --coverage, without autotools; a test's comment says what it links beside what is pure.  COVERAGE_LINES=1: the lines that were not run, too.  77: something is missing here.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 src=$(cd "$here/.." && pwd)

@@ -4,6 +4,11 @@
  *
  * The guest is this process (tests/lib/fake-xen.h), and so are all workers of a test.  One of them dies without a word when what outlives
  * it, ring and journal, is copied as it is at that moment: it then ends in good order, and its successor gets the copies.
+ *
+ * Beside what is pure (tests/coverage.sh):
+ * links: tests/lib/fake-xen.c backend/worker/device.c backend/worker/queue.c backend/block/block.c backend/block/blk-queue.c
+ * links: backend/block/blk-data.c backend/block/store.c backend/block/store-null.c backend/block/store-file.c
+ * links: backend/block/store-inline.c backend/block/store-window.c backend/block/store-pool.c backend/block/store-mailbox.c
  */
 #include <errno.h>
 #include <pthread.h>
