@@ -106,7 +106,7 @@ struct failure {
 	char *what, *why, *next; /* owned; next may be NULL */
 };
 void failure_clear(struct failure *f);
-double now_s(void); /* since some moment */
+double now_s(void);                    /* since some moment */
 int failure_report(struct failure *f); /* complains, clears, returns the status */
 
 /* Connects to the daemon of --socket, $SYNTH_RUNDIR or the default.  0, or EXIT_* with @f filled. */
