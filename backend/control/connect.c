@@ -128,7 +128,7 @@ static int open_tell_worker(struct device *d, const struct open_job *j)
 		.bytes = j->bytes,
 		.fds = j->fds,
 		.nr_fds = j->nr_fds,
-		.deadline_ms = OPEN_MS,
+		.deadline_ms = worker_ms("SYNTH_OPEN_MS", OPEN_MS),
 		.kill = true,
 		.fn = open_reply,
 		.arg = d,

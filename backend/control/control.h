@@ -84,6 +84,8 @@ typedef void worker_reply_fn(void *arg, int err, const struct wire_msg *m);
 /* The worker of a domain, made at need; each user keeps one reference.  The process is started by the first question. */
 int worker_get(struct control *c, uint32_t domid, struct worker **ret) __must_check;
 void worker_put(struct worker *w); /* the last one tells it to quit */
+/* @ms, but for tests, which kill and stop workers on purpose: what @name in the environment says. */
+uint32_t worker_ms(const char *name, uint32_t ms);
 /*
  * Ask; @fn is called once, from the loop, unless worker_forget() came first.  Never waits: questions are queued
  * until the worker is there.  @fds are duplicated.
@@ -95,8 +97,8 @@ struct worker_ask {
 	uint32_t bytes;
 	const int *fds;
 	uint32_t nr_fds;
-	uint32_t deadline_ms;
-	bool kill; /* when it does not answer in time, kill it: the guest must not hang on it for ever */
+	uint32_t deadline_ms; /* of a process that is up */
+	bool kill;            /* when it does not answer in time, kill it: the guest must not hang on it for ever */
 	worker_reply_fn *fn;
 	void *arg;
 };

@@ -7,8 +7,9 @@
  *             |                        |
  *             +---- died ------ BACKOFF (none, then a delay that doubles with each early death) -> STARTING
  *
- * Questions wait in a queue until the worker is READY.  When it dies, each open question is answered with -EPIPE
- * and each of its devices is told; a worker that lived for a while is started again at once, at the next question.
+ * Questions wait in a queue until the worker is READY; the time for an answer begins when it is asked.  When it dies, each open
+ * question is answered with -EPIPE and each of its devices is told; a worker that lived for a while is started again at
+ * once, at the next question.
  *
  * A worker's death is seen by its socket closing and by SIGCHLD (of one that was found: by its pidfd); the first one
  * starts, reaping ends it.  Nothing but fds 3 and 4 (and 0, 1, 2) is inherited: every descriptor of the daemon is
@@ -48,6 +49,7 @@ struct ask {
 	int fds[WIRE_MAX_FDS];
 	uint32_t nr_fds;
 	bool sent, kill;
+	uint32_t deadline_ms;
 	int err;             /* what it is answered with when its time is over */
 	worker_reply_fn *fn; /* NULL: forgotten */
 	void *arg;
@@ -64,6 +66,13 @@ void worker_kill(const struct worker *w, int sig)
 		(void)syscall(SYS_pidfd_send_signal, w->pidfd, sig, NULL, 0);
 	else if (w->pid > 0)
 		kill(w->pid, sig);
+}
+
+uint32_t worker_ms(const char *name, uint32_t ms)
+{
+	const char *forced = getenv(name);
+
+	return forced ? (uint32_t)strtoul(forced, NULL, 10) : ms;
 }
 
 static void set_timer(struct worker *w, uint64_t ms, loop_timer_fn *fn)
@@ -119,14 +128,32 @@ static bool behind_open(const struct ask *a)
 	return false;
 }
 
+static void ask_late(struct loop *l, void *arg);
+
+/* Its time begins. */
+static int ask_until(struct ask *a, uint32_t ms)
+{
+	struct loop_timer *t;
+	int err = loop_add_timer(a->w->c->loop, ms, ask_late, a, &t);
+
+	if (err < 0)
+		return err;
+	loop_del_timer(a->deadline);
+	a->deadline = t;
+	a->deadline_ms = ms;
+	return 0;
+}
+
 static void ask_late(struct loop *l, void *arg)
 {
 	struct ask *a = arg;
 	struct worker *w = a->w;
 
 	a->deadline = NULL;
-	if (a->kill && w->pid > 0 && w->sock >= 0 && behind_open(a) &&
-	    loop_add_timer(l, BEHIND_MS, ask_late, a, &a->deadline) == 0)
+	/* It was not asked yet: it is starting, after its back-off perhaps, and has a time of its own for that. */
+	if (!a->sent && w->state == WORKER_STARTING && ask_until(a, a->deadline_ms) == 0)
+		return;
+	if (a->kill && w->pid > 0 && w->sock >= 0 && behind_open(a) && ask_until(a, BEHIND_MS) == 0)
 		return;
 	if (a->kill && w->pid > 0 && w->sock >= 0) {
 		log_error("worker %d of domain %u did not answer in time and is killed", (int)w->pid, w->domid);
@@ -145,11 +172,8 @@ static void ask_unsendable(struct ask *a, int err)
 	a->sent = true;
 	a->kill = false;
 	a->err = err;
-	loop_del_timer(a->deadline);
-	if (loop_add_timer(a->w->c->loop, 0, ask_late, a, &a->deadline) < 0) {
-		a->deadline = NULL;
+	if (ask_until(a, 0) < 0)
 		log_error("out of memory: worker %d is not asked, and who asked waits", (int)a->w->pid);
-	}
 }
 
 static void send_asks(struct worker *w)
@@ -215,7 +239,7 @@ int worker_ask(struct worker *w, const struct worker_ask *q)
 			goto fail;
 		}
 	}
-	err = loop_add_timer(w->c->loop, q->deadline_ms, ask_late, a, &a->deadline);
+	err = ask_until(a, q->deadline_ms);
 	if (err < 0)
 		goto fail;
 	list_add_tail(&w->asks, &a->link);
@@ -242,16 +266,11 @@ void worker_forget(struct worker *w, const void *arg, uint16_t type)
 
 void worker_hurry(struct worker *w, const void *arg, uint16_t type, uint32_t ms)
 {
-	struct loop_timer *sooner;
 	struct ask *a;
 
-	list_for_each (a, &w->asks, link) {
-		if (a->arg != arg || a->hdr.type != type || !a->deadline ||
-		    loop_add_timer(w->c->loop, ms, ask_late, a, &sooner) < 0)
-			continue;
-		loop_del_timer(a->deadline);
-		a->deadline = sooner;
-	}
+	list_for_each (a, &w->asks, link)
+		if (a->arg == arg && a->hdr.type == type && a->deadline && ask_until(a, ms) < 0)
+			log_debug("out of memory: worker %d is not hurried", (int)w->pid);
 }
 
 /* ----------------------------------------------------------------- limits */
@@ -307,6 +326,9 @@ static void worker_message(struct worker *w, struct wire_msg *m)
 			return;
 		w->state = WORKER_READY;
 		set_timer(w, 0, NULL);
+		list_for_each (a, &w->asks, link)
+			if (ask_until(a, a->deadline_ms) < 0)
+				log_debug("out of memory: worker %d has less time for an answer", (int)w->pid);
 		limits_changed(w->c);
 		send_asks(w);
 		upgrade_look(w->c); /* who came meanwhile may need more than it has */
@@ -432,14 +454,6 @@ static int spawn(struct worker *w, int sock, pid_t *pid)
 	return err;
 }
 
-/* SYNTH_BACKOFF_MAX_MS is for tests, which kill workers on purpose. */
-static uint64_t backoff_max_ms(void)
-{
-	const char *forced = getenv("SYNTH_BACKOFF_MAX_MS");
-
-	return forced ? strtoull(forced, NULL, 10) : BACKOFF_MAX_MS;
-}
-
 /* After a death: try again at once, then later, later still each time. */
 static void worker_backoff_start(struct worker *w)
 {
@@ -449,7 +463,7 @@ static void worker_backoff_start(struct worker *w)
 	ms = w->crashes == 1 ? 0 : (uint64_t)BACKOFF_MIN_MS << MIN(w->crashes - 2, BACKOFF_SHIFT);
 	w->state = WORKER_BACKOFF;
 	w->backoff_over = false;
-	set_timer(w, MIN(ms, backoff_max_ms()), backoff_over);
+	set_timer(w, MIN(ms, worker_ms("SYNTH_BACKOFF_MAX_MS", BACKOFF_MAX_MS)), backoff_over);
 }
 
 static void fail_asks(struct worker *w, int err)

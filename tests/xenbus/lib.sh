@@ -30,3 +30,21 @@ hold()
 }
 drop() { exec 7>&-; within 8 not kill -0 "$hold_pid"; }
 kattach() { local dom=$1 target=$2 dev=$3; shift 3; ctl attach disk "$dom" "$target=$dev" "$@"; } # for the guest's kernel: device/vbd
+# odd_workers: those of the daemons started from here on do not start while $W/broken is there, and wait while $W/slow is
+odd_workers()
+{
+	mkdir "$W/workers"
+	cat >"$W/workers/synth-blkd-worker" <<-WRAP
+		#!/bin/sh
+		[ ! -e "$W/broken" ] || exit 1
+		while [ -e "$W/slow" ]; do sleep 0.05; done
+		exec "$SYNTH_BUILDDIR/backend/synth-blkd-worker" "\$@"
+	WRAP
+	chmod +x "$W/workers/synth-blkd-worker"
+	export SYNTH_LIBEXECDIR=$W/workers
+}
+# is_worker DOMID STATE: the domain has a worker in this state; worker_pid DOMID STATE: and its process
+is_worker() { [ -n "$(worker_pid "$1" "$2")" ]; }
+worker_pid() { ctl daemon status --json | jq -r "[.worker_list[] | select(.domid == $1 and .state == \"$2\") | .pid // 0][0] // empty"; }
+# Nobody has it open for itself
+unlocked() { flock -n "$1" true; } # IMAGE

@@ -3,6 +3,6 @@
 check_PROGRAMS += tests/xenbus/rings
 tests_xenbus_rings_CPPFLAGS = $(AM_CPPFLAGS) -D__XEN_TOOLS__ $(XENEVTCHN_CFLAGS) $(XENGNTTAB_CFLAGS) $(XENSTORE_CFLAGS)
 tests_xenbus_rings_LDADD = $(XEN_LIBS)
-xenbus_tests = tests/xenbus/fronts.t tests/xenbus/removal.t tests/xenbus/restart.t tests/xenbus/workers.t tests/xenbus/cut.t tests/xenbus/storm.t tests/xenbus/kept.t
+xenbus_tests = tests/xenbus/fronts.t tests/xenbus/removal.t tests/xenbus/restart.t tests/xenbus/workers.t tests/xenbus/lost.t tests/xenbus/cut.t tests/xenbus/storm.t tests/xenbus/kept.t
 TESTS += $(xenbus_tests)
 EXTRA_DIST += $(xenbus_tests) tests/xenbus/lib.sh tests/xenbus/cut.pl
