@@ -103,7 +103,10 @@ struct worker_ask {
 	void *arg;
 };
 int worker_ask(struct worker *w, const struct worker_ask *q) __must_check;
-void worker_forget(struct worker *w, const void *arg, uint16_t type); /* type 0: all; w NULL ok */
+/* What was not sent yet never is; what was is answered to nobody.  @type 0: all; @w NULL ok. */
+void worker_forget(struct worker *w, const void *arg, uint16_t type);
+/* Has this question, which is not answered, reached it? */
+bool worker_told(const struct worker *w, const void *arg, uint16_t type);
 /* Who asked this is in a hurry: answered (or killed) in @ms at most. */
 void worker_hurry(struct worker *w, const void *arg, uint16_t type, uint32_t ms);
 /* May a device that needs these parts be given to it? */

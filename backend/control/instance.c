@@ -724,7 +724,7 @@ static void device_leave(struct device *d)
 	struct worker_ask q = {
 		.type = WIRE_CLOSE, .handle = d->handle, .deadline_ms = CLOSE_MS, .fn = close_reply, .arg = d
 	};
-	bool known = d->opening == OPEN_DONE || d->opening == OPEN_WORKER;
+	bool known = d->opening == OPEN_DONE || (d->opening == OPEN_WORKER && worker_told(d->worker, d, WIRE_OPEN));
 
 	d->phase = DEVICE_LEAVING;
 	d->phase_ns = now_ns();

@@ -255,13 +255,28 @@ fail:
 
 void worker_forget(struct worker *w, const void *arg, uint16_t type)
 {
-	struct ask *a;
+	struct ask *a, *n;
 
 	if (!w)
 		return;
-	list_for_each (a, &w->asks, link)
-		if (a->arg == arg && (type == 0 || a->hdr.type == type))
+	list_for_each_safe (a, n, &w->asks, link) {
+		if (a->arg != arg || (type != 0 && a->hdr.type != type))
+			continue;
+		if (a->sent)
 			a->fn = NULL;
+		else
+			ask_free(a);
+	}
+}
+
+bool worker_told(const struct worker *w, const void *arg, uint16_t type)
+{
+	struct ask *a;
+
+	list_for_each (a, &w->asks, link)
+		if (a->arg == arg && a->hdr.type == type)
+			return a->sent;
+	return false;
 }
 
 void worker_hurry(struct worker *w, const void *arg, uint16_t type, uint32_t ms)

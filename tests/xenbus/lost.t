@@ -29,4 +29,17 @@ check 'back-off: it serves the guest' within $wait is_phase connected
 is 'back-off: the guest was told nothing' "$(back 1 $V state)" 4
 ctl detach --force sinner/xvda >/dev/null
 drop
+
+# A device goes before the worker that is to open it is up: it does not open it later.
+begin
+attach sinner null:8M xvdb >/dev/null # so that it is wanted
+touch "$W/slow"
+kill -KILL "$(show sinner/xvda .worker)"
+check 'detached while a worker starts: it starts' within $wait is_worker 1 starting
+check 'detached while a worker starts: the device goes' ctl detach --force sinner/xvda
+rm "$W/slow"
+attach sinner null:8M xvdc >/dev/null # it is asked in order
+check 'detached while a worker starts: the image is free' unlocked "$img"
+drop
+for dev in xvdb xvdc; do ctl detach --force sinner/$dev >/dev/null; done
 world_end
