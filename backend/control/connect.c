@@ -318,6 +318,17 @@ static void free_ports(struct device *d)
 	}
 }
 
+/* Nobody will serve this connection any more. */
+static void rings_over(struct device *d)
+{
+	d->has_rings = d->draining = d->redrain = false;
+	d->resume = false;
+	d->unserved_ns = 0;
+	free(d->params);
+	d->params = NULL;
+	record_remove(d);
+}
+
 void device_refused(struct device *d, const char *fmt, ...)
 {
 	va_list ap;
@@ -327,6 +338,13 @@ void device_refused(struct device *d, const char *fmt, ...)
 	va_end(ap);
 	log_guest(&d->guest->log, LOG_LVL_WARN, "%s: cannot connect: %s", d->name, d->broken);
 	free_ports(d);
+	if (d->redrain) { /* its guest is closing it: that goes on, what it was not answered yet is not */
+		d->broken[0] = '\0';
+		d->connect_after = d->adopted = false;
+		rings_over(d);
+		device_post(d, BACK_EV_DRAINED);
+		return;
+	}
 	device_post(d, BACK_EV_REFUSED);
 }
 
@@ -414,12 +432,23 @@ static void resume_again(struct loop *l, void *arg)
 }
 
 /*
+ * One that is closing gets its answers if that can be: storage has as long as for a drain, but its rings may not be there any
+ * more, and then nobody waits.
+ */
+static bool redrain_late(const struct device *d)
+{
+	uint64_t ms = d->opening == OPEN_DONE ? LOST_PATIENCE : DRAIN_MS;
+
+	return d->redrain && now_ns() - d->unserved_ns >= ms * 1000000u;
+}
+
+/*
  * Its guest waits, and would take an error for the truth: so it is tried again, for ever, but when the rings or the
  * journal cannot be what they were, which no time heals.
  */
 static void resume_later(struct device *d, int err, const char *why)
 {
-	if (err == -EBADMSG || err == -EPROTO) {
+	if (err == -EBADMSG || err == -EPROTO || redrain_late(d)) {
 		device_refused(d, "it cannot be served again: %s", why);
 		return;
 	}
@@ -727,17 +756,6 @@ void device_opened(struct device *d, int err, const struct fault *f)
 		resize_go_on(d, err, f);
 }
 
-/* Nobody will serve this connection any more. */
-static void rings_over(struct device *d)
-{
-	d->has_rings = d->draining = d->redrain = false;
-	d->resume = false;
-	d->unserved_ns = 0;
-	free(d->params);
-	d->params = NULL;
-	record_remove(d);
-}
-
 static void disconnect_reply(void *arg, int err, const struct wire_msg *m)
 {
 	struct device *d = arg;
@@ -769,7 +787,7 @@ void device_disconnect(struct device *d)
 	int err;
 
 	d->connect_after = d->adopted = false;
-	if (d->opening == OPEN_DONE || d->resume) { /* a retried bind, or another try */
+	if (d->opening != OPEN_RETRY) { /* a retried bind, or another try to resume; the image is tried for on */
 		loop_del_timer(d->retry);
 		d->retry = NULL;
 	}
@@ -798,6 +816,15 @@ void device_disconnect_now(struct device *d)
 	d->forced = true;
 	if (d->draining)
 		worker_hurry(d->worker, d, WIRE_DISCONNECT, FORCE_DRAIN_MS);
+	device_redrain_not(d);
+}
+
+void device_redrain_not(struct device *d)
+{
+	if (!d->redrain)
+		return;
+	d->redrain = false;
+	device_disconnect(d);
 }
 
 /* ---------------------------------------------------- unasked from worker */

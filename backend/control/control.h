@@ -302,6 +302,8 @@ void device_settings_changed(struct device *d);
 void device_connect(struct device *d);        /* answers CONNECTED or REFUSED */
 void device_disconnect(struct device *d);     /* answers DRAINED */
 void device_disconnect_now(struct device *d); /* by force: a drain that is under way, or comes, is cut short */
+/* Its worker died while it drained, and nobody waits any more for what it had not answered: it is let go of as it is. */
+void device_redrain_not(struct device *d);
 void device_open_cancel(struct device *d);
 void device_taken_rings(struct device *d); /* found connected: know what its front end had asked for */
 void device_reconnect(struct device *d);   /* found draining: connect again when that is over */

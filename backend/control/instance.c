@@ -270,6 +270,8 @@ void device_event(struct device *d, enum back_event ev)
 	if (s.next != d->state)
 		d->phase_ns = now_ns();
 	d->state = s.next;
+	if (s.next == BACK_RESETTING)
+		device_redrain_not(d); /* its pages may be something else by now */
 	if (s.next != old || s.todo)
 		log_debug("%s: %s: %s -> %s", d->name, back_event_name(ev), back_state_name(old),
 			  back_state_name(s.next));
