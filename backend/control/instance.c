@@ -678,13 +678,15 @@ int device_adopt(struct device *d, uint32_t back_state, bool online)
 		device_connect(d);
 		break;
 	case XenbusStateClosing:
-		if (front == XenbusStateInitialised || front == XenbusStateConnected) {
+		if (front != XenbusStateInitialised && front != XenbusStateConnected) {
+			d->state = BACK_HALF;
+		} else if (record_there(d)) {
 			/* It was asked to let go and has not: its requests are served meanwhile. */
 			d->state = BACK_DETACHING;
 			d->adopted = d->resume = true;
 			device_connect(d);
 		} else {
-			d->state = BACK_HALF;
+			d->state = BACK_FAILED; /* its rings were let go of */
 		}
 		break;
 	case XenbusStateClosed:

@@ -143,6 +143,13 @@ bool record_unanswered(const struct device *d)
 	return any;
 }
 
+bool record_there(const struct device *d)
+{
+	char path[400];
+
+	return *d->uuid && access(path_of(d, path, sizeof(path)), F_OK) == 0;
+}
+
 void record_remove(const struct device *d)
 {
 	char path[400];

@@ -19,6 +19,7 @@ int record_create(struct device *d, struct fault *f) __must_check;
 int record_open(const struct device *d, struct front_params *p) __must_check;
 /* Had its last worker something under way, by what the journal says?  When it cannot be read: as far as we know. */
 bool record_unanswered(const struct device *d);
+bool record_there(const struct device *d);
 void record_remove(const struct device *d);
 /* At start: remove those that no device in control.devices has. */
 void record_sweep(struct control *c);

@@ -108,6 +108,16 @@ front 1 51744 6
 check 'and goes when it does' within 10 gone "$(back_dir 1 51744)"
 drop
 kattach sinner null:8M xvdc >/dev/null
+step 'no rings' 1 51744 3 5
+kill -KILL "$blkd_pid"
+blkd_start
+is 'one that could not be connected is found as that' "$(show sinner/xvdc '"\(.state) \(.phase)"')" 'Closing failed'
+hold 1 51744
+step 'its next life' 1 51744 1 2
+step 'its next life' 1 51744 3 4
+ctl detach sinner/xvdc --force >/dev/null
+drop
+kattach sinner null:8M xvdc >/dev/null
 kill -KILL "$blkd_pid"
 dom0 xenstore-write "$(back_dir 1 51744)/params" 'garbage:'
 blkd_start
