@@ -848,9 +848,16 @@ static void resize_ask_again(struct device *d)
 	d->resize_asked = false;
 }
 
+/* Its front end has asked, and no worker was told yet. */
+static bool to_be_connected(const struct device *d)
+{
+	return d->phase == DEVICE_LIVE && d->state == BACK_CONNECTING && !d->has_rings && !d->resume &&
+	       (d->connect_after || d->retry);
+}
+
 static void worker_lost(struct device *d, const char *how)
 {
-	bool had_rings = d->has_rings || d->resume, drained = d->draining;
+	bool had_rings = d->has_rings || d->resume, drained = d->draining, connecting = to_be_connected(d);
 	struct fault f = { .code = FAULT_FAILED };
 
 	if (d->opening == OPEN_WAITS)
@@ -864,6 +871,10 @@ static void worker_lost(struct device *d, const char *how)
 	resize_ask_again(d);
 	if (d->phase == DEVICE_ATTACHING) {
 		device_opened(d, -EPIPE, &f);
+	} else if (connecting) {
+		loop_del_timer(d->retry);
+		d->retry = NULL;
+		device_connect(d);
 	} else if (d->phase == DEVICE_LIVE && had_rings && drained && d->drain_finish && !d->forced) {
 		/* Its guest may wait for the answers: they are given, then the rings are let go of. */
 		d->redrain = true;

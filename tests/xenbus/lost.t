@@ -30,6 +30,23 @@ is 'back-off: the guest was told nothing' "$(back 1 $V state)" 4
 ctl detach --force sinner/xvda >/dev/null
 drop
 
+# Nobody had it open when its front end asked, and who was to open it dies.
+kattach sinner "$img" xvda >/dev/null
+kill -KILL "$(show sinner/xvda .worker)"
+within $wait not eval 'is_worker 1 starting || is_worker 1 ready'
+touch "$W/slow"
+hold 1 $V
+front 1 $V 3
+check 'lost before it was connected: a worker starts' within $wait is_worker 1 starting
+pid=$(worker_pid 1 starting)
+kill -KILL "$pid"
+check 'lost before it was connected: another starts' within $wait eval 'n=$(worker_pid 1 starting); [ -n "$n" ] && [ "$n" != "$pid" ]'
+is 'lost before it was connected: the guest waits' "$(back 1 $V state)" 2
+rm "$W/slow"
+check 'lost before it was connected: it is' within $wait is_back 1 $V 4
+ctl detach --force sinner/xvda >/dev/null
+drop
+
 # A device goes before the worker that is to open it is up: it does not open it later.
 begin
 attach sinner null:8M xvdb >/dev/null # so that it is wanted
