@@ -907,12 +907,16 @@ void device_hand_over(struct device *d, struct worker *to, uint64_t since)
 	uint32_t domid = worker_domid(to);
 	bool open = d->opening == OPEN_DONE, again = false;
 
+	/* What it has not answered it may answer yet: when this device is another worker's, or is no more. */
+	worker_forget(from, d, 0);
+	d->settings_asked = d->settings_again = false; /* it is told before the next connect */
+	resize_ask_again(d);
+	if (d->phase == DEVICE_LEAVING)
+		return device_post_left(d);
 	if (worker_get(d->c, domid, &d->worker) < 0)
 		return; /* it is found to be dead, and replaced in its time */
-	resize_ask_again(d);
 	if (d->opening == OPEN_WORKER) {
 		/* It was killed before it answered. */
-		worker_forget(from, d, WIRE_OPEN);
 		d->opening = OPEN_NONE;
 		again = true;
 	} else if (open && d->phase == DEVICE_LIVE && !d->has_rings && !d->resume && (d->connect_after || d->retry)) {

@@ -275,6 +275,7 @@ const char *device_phase_name(const struct device *d);
 /* What happens to a device, now (from the loop's top) or at the end of the turn. */
 void device_event(struct device *d, enum back_event ev);
 void device_post(struct device *d, enum back_event ev);
+void device_post_left(struct device *d); /* the worker has forgotten it */
 /* Take it away: a front end that is connected is told first, and given a moment. */
 void device_force(struct device *d);
 void device_look_now(struct device *d); /* at the front end's state, in its guest's turn: guest_look() */

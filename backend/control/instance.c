@@ -717,9 +717,14 @@ served:
 
 /* ----------------------------------------------------------------- leaving */
 
+void device_post_left(struct device *d)
+{
+	post_bits(d, DEVICE_POST_LEFT);
+}
+
 static void close_reply(void *arg, int err, const struct wire_msg *m)
 {
-	post_bits(arg, DEVICE_POST_LEFT); /* whatever the answer */
+	device_post_left(arg); /* whatever the answer */
 }
 
 /* The xenbus side is over: let the worker forget it, then go. */
@@ -735,9 +740,9 @@ static void device_leave(struct device *d)
 	device_open_cancel(d);
 	worker_forget(d->worker, d, 0);
 	d->opening = OPEN_NONE;
-	if (known && worker_ask(d->worker, &q) == 0)
-		return;
-	post_bits(d, DEVICE_POST_LEFT);
+	if (known && (worker_leaving(d->worker) || worker_ask(d->worker, &q) == 0))
+		return; /* one that quits closes it, too, and then device_hand_over() comes */
+	device_post_left(d);
 }
 
 static void linger_over(struct loop *l, void *arg)

@@ -502,7 +502,7 @@ static void tick(struct loop *l, void *arg)
 			return replace_next(u);
 		if (u->new->state == WORKER_READY) {
 			u->handed_ns = now_ns();
-			worker_hand_over(u->old, HANDOVER_MS, handed_over, u);
+			worker_hand_over(u->old, worker_ms("SYNTH_HANDOVER_MS", HANDOVER_MS), handed_over, u);
 		} else if (late || u->new->crashes > 0) {
 			not_replaced(u);
 			return replace_next(u);

@@ -30,7 +30,8 @@ hold()
 }
 drop() { exec 7>&-; within 8 not kill -0 "$hold_pid"; }
 kattach() { local dom=$1 target=$2 dev=$3; shift 3; ctl attach disk "$dom" "$target=$dev" "$@"; } # for the guest's kernel: device/vbd
-# odd_workers: those of the daemons started from here on do not start while $W/broken is there, and wait while $W/slow is
+# odd_workers: those of the daemons started from here on do not start while $W/broken is there, and wait while $W/slow is; while
+# $W/instead is, that is run in their place
 odd_workers()
 {
 	mkdir "$W/workers"
@@ -38,6 +39,7 @@ odd_workers()
 		#!/bin/sh
 		[ ! -e "$W/broken" ] || exit 1
 		while [ -e "$W/slow" ]; do sleep 0.05; done
+		[ ! -e "$W/instead" ] || exec "$W/instead" "\$@"
 		exec "$SYNTH_BUILDDIR/backend/synth-blkd-worker" "\$@"
 	WRAP
 	chmod +x "$W/workers/synth-blkd-worker"
