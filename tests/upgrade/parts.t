@@ -3,8 +3,7 @@
 # A worker loads the NBD store only when its guest has an NBD disk.  When one is attached later, the worker is replaced, once, under
 # the verified I/O of the guest's other disks, none of which fails; whatever dies or comes in the middle.  ROUNDS=N: of deaths (6).
 . "${SYNTH_SRCDIR:-.}/tests/lib/world.sh"
-command -v nbdkit >/dev/null || skip_all 'nbdkit is not installed'
-[ -e "$SYNTH_BUILDDIR/backend/.libs/synth-store-nbd.so" ] || skip_all 'built without libnbd'
+. "$SYNTH_SRCDIR/tests/upgrade/lib.sh" || exit 99
 rounds=${ROUNDS:-6} wait=$((10 * slow))
 export SYNTH_BACKOFF_MAX_MS=20
 
@@ -21,17 +20,9 @@ exec "$SYNTH_BUILDDIR/backend/synth-blkd-worker" "\$@"
 WRAP
 chmod +x "$W/workers/synth-blkd-worker"
 export SYNTH_LIBEXECDIR=$W/workers
-for n in 1 2; do
-	background nbdkit -f -U "$W/nbd$n" memory 8M 2>"$W/nbdkit$n.err"
-	within 10 [ -S "$W/nbd$n" ] || bail 'nbdkit does not start' "$W/nbdkit$n.err"
-done
-nbd() { echo "nbd+unix:///?socket=$W/nbd$1"; }
 worker() { show honest/xvda .worker; }
 has_nbd() { grep -q 'synth-store-nbd' "/proc/$1/maps"; } # PID
-workers_of() { ctl daemon status --json | jq "[.worker_list[] | select(.domid == $1 and .pid != null)] | length"; } # DOMID
 one_worker() { [ "$(workers_of 2)" = 1 ]; }
-moved() { ctl daemon status --json | jq .upgrade.moved; }
-leaving() { [ "$(ctl daemon status --json | jq '[.worker_list[] | select(.domid == 2 and .state == "quitting")] | length')" -gt 0 ]; }
 # Back to a worker without it: what the next one is, when the guest has no such disk any more.
 plain()
 {
@@ -113,7 +104,7 @@ attach honest "$(image late.img 8M)" xvdd >/dev/null
 kill -STOP "$pid"
 attach honest "$(nbd 1)" xvdb >"$W/a1" 2>&1 &
 a1=$!
-check 'the old worker was told' within $wait leaving
+check 'the old worker was told' within $wait leaving 2
 timeout 40 synthctl resize honest/xvda 20M >"$W/resize.out" 2>&1 &
 resize=$!
 attach honest "$(nbd 2)" xvdc >"$W/a2" 2>&1 &
@@ -136,7 +127,7 @@ pid=$(worker)
 kill -STOP "$pid"
 attach honest "$(nbd 1)" xvdb >"$W/a1" 2>&1 &
 a1=$!
-check 'the old worker was told once more' within $wait leaving
+check 'the old worker was told once more' within $wait leaving 2
 grep -c 'still draining' "$W/blkd.log" >"$W/draining"
 ctl daemon stop >/dev/null 2>&1
 check 'the daemon that is told to stop meanwhile stops' blkd_wait_gone 10
@@ -146,6 +137,47 @@ is 'and does not say that one still drains' "$(grep -c 'still draining' "$W/blkd
 blkd_start
 check 'the next daemon serves the guest' goes_on $wait honest/xvda
 check 'plain again' plain
+
+# The old worker was asked to open one, and has not read it: the next one opens it.
+late=$W/late2.img
+locked() { ! flock -n "$late" true; }
+in_socket() { locked && ! ls -l "/proc/$blkd_pid/fd" | grep -q late2.img; }
+unread() # DOM DOMID PID: of the worker; who attach are $a1, to an NBD disk, and $a2
+{
+	kill -STOP "$3"
+	attach "$1" "$late" xvdf >"$W/a2" 2>&1 &
+	a2=$!
+	within $wait in_socket || return 1
+	attach "$1" "$(nbd 1)" xvdb >"$W/a1" 2>&1 &
+	a1=$!
+	within $wait leaving "$2"
+}
+image late2.img 8M >/dev/null
+before=$(moved)
+check 'the old worker was told to open one, and has not read it' unread honest 2 "$(worker)"
+wait $a1
+is 'unread: the disk that was waited for is attached' "$? $(cat "$W/a1")" "0 $(cat "$W/a1")"
+wait $a2
+is 'unread: that one is, too' "$? $(cat "$W/a2")" "0 $(cat "$W/a2")"
+is 'unread: by the same worker' "$(show honest/xvdb .worker) $(show honest/xvdf .worker)" "$(worker) $(worker)"
+is 'unread: which has it once' "$(ls -l "/proc/$(worker)/fd" | grep -c late2.img)" 1
+check 'unread: and serves it' bad 2 -n 20 51792 verify
+is 'unread: the worker was replaced once' "$(moved)" $((before + 1))
+ctl detach honest/xvdf --force >/dev/null
+check 'unread: detached, it is free' within $wait not locked
+undisturbed 'unread'
+check 'plain again' plain
+hostxen create 4 --name passing
+attach passing null:8M xvda >/dev/null
+check 'unread, and the domain goes: not read' unread passing 4 "$(show passing/xvda .worker)"
+hostxen destroy 4
+wait $a1
+check 'unread, and the domain goes: not attached' [ $? -ne 0 ]
+wait $a2
+check 'unread, and the domain goes: nor that one' [ $? -ne 0 ]
+check 'unread, and the domain goes: no worker of it is left' within $wait eval '[ "$(workers_of 4)" = 0 ]'
+check 'unread, and the domain goes: it is free' within $wait not locked
+within $wait eval '[ "$(ctl daemon status --json | jq .upgrade.running)" = false ]'
 
 # While the new worker starts
 slow_start() # DOM: an NBD disk is attached to it, in the background, whose worker takes two seconds to start
