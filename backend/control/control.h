@@ -4,8 +4,8 @@
  *
  *   ctl.c       lines from clients          -> cmd.c     commands -> instance.c
  *   discover.c  xenstore, domains coming and going       -> instance.c
- *   instance.c  one device: events -> common/xenbus's table -> layout.c (nodes), connect.c (rings),
- *               supervise.c (worker)
+ *   instance.c  one device: events -> common/xenbus's table -> layout.c (nodes), open.c (image),
+ *               connect.c (rings), supervise.c (worker)
  *   guest.c     one guest: what all of its devices together may cost us
  *
  * One thread, but for jobs (job.h).  Nothing here waits: a step that takes time is started and its answer comes as
@@ -287,16 +287,30 @@ void device_domain_changed(struct device *d);
 /* The domain is no more, or dying. */
 void device_domain_gone(struct device *d);
 struct json_object *device_json(struct device *d);
+
+/* open.c */
+#define DEVICE_ASK_MS       30000u /* for a worker to answer what has nothing to do with the guest */
+#define DEVICE_RETRY_MS     50u
+#define DEVICE_RETRY_MIN_MS 2u /* at first: what a dead worker had under way takes a moment, its guest waits */
+void device_open(struct device *d, uint32_t patience_ms); /* ends in device_opened() */
+void device_open_cancel(struct device *d);
+/* OPEN_WAITS: its worker is another, or is started again; and: it will not be. */
+void device_open_go_on(struct device *d);
+void device_open_give_up(struct device *d);
+uint32_t device_parts(const struct device *d); /* of a worker, that it needs */
+int device_resize_image(struct device *d, uint64_t size,
+			struct fault *f) __must_check; /* ends in a WAIT_RESIZE answer */
+/* Asks the worker to look again. */
+int device_resize_look(struct device *d, struct fault *f) __must_check;
+/* resize_due: it was opened again, or (@err, @why) could not be. */
+void device_resize_go_on(struct device *d, int err, const struct fault *why);
+/* The worker's word of the size; one that cannot be published stays due. */
+int device_size_heard(struct device *d, const void *body, size_t bytes);
 int device_publish_size(struct device *d); /* if it is due */
 
 /* connect.c */
 void device_attach_opened(struct device *d, int err, const struct fault *f); /* instance.c */
-void device_open(struct device *d, uint32_t patience_ms);                    /* ends in device_opened() */
 void device_opened(struct device *d, int err, const struct fault *f);
-uint32_t device_parts(const struct device *d); /* of a worker, that it needs */
-/* OPEN_WAITS: its worker is another, or is started again; and: it will not be. */
-void device_open_go_on(struct device *d);
-void device_open_give_up(struct device *d);
 void device_settings(struct device *d); /* tell the worker what the class's settings are now */
 /* The same when a guest may have changed them: one question at a time, whatever the worker does. */
 void device_settings_changed(struct device *d);
@@ -305,17 +319,12 @@ void device_disconnect(struct device *d);     /* answers DRAINED */
 void device_disconnect_now(struct device *d); /* by force: a drain that is under way, or comes, is cut short */
 /* Its worker died while it drained, and nobody waits any more for what it had not answered: it is let go of as it is. */
 void device_redrain_not(struct device *d);
-void device_open_cancel(struct device *d);
 void device_taken_rings(struct device *d); /* found connected: know what its front end had asked for */
 void device_reconnect(struct device *d);   /* found draining: connect again when that is over */
 /* Its worker has quit in favour of @to, at @since or later. */
 void device_hand_over(struct device *d, struct worker *to, uint64_t since);
 void device_worker_lost(struct device *d, const char *how);
-int device_resize_image(struct device *d, uint64_t size,
-			struct fault *f) __must_check; /* ends in a WAIT_RESIZE answer */
 int device_trace(struct device *d, const struct wire_trace *t, int fd, worker_reply_fn *fn, void *arg) __must_check;
-/* Asks the worker to look again. */
-int device_resize_look(struct device *d, struct fault *f) __must_check;
 void device_broken(struct device *d, const char *why, size_t bytes); /* the worker's words, which may be the guest's */
 void device_wire_event(struct control *c, struct worker *w, const struct wire_msg *m);
 void device_refused(struct device *d, const char *fmt, ...) __printf(2, 3);

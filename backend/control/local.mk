@@ -4,7 +4,7 @@ control_sources = \
 	backend/control/main.c backend/control/control.h backend/control/class.h \
 	backend/control/ctl.c backend/control/ctl.h backend/control/cmd.c \
 	backend/control/guest.c backend/control/guest.h \
-	backend/control/instance.c backend/control/connect.c backend/control/layout.c \
+	backend/control/instance.c backend/control/open.c backend/control/connect.c backend/control/layout.c \
 	backend/control/discover.c backend/control/kept.c backend/control/supervise.c \
 	backend/control/find.c backend/control/worker.h \
 	backend/control/listener.c backend/control/listener.h \
