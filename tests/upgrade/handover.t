@@ -8,7 +8,7 @@
 export SYNTH_HANDOVER_MS=5000 SYNTH_BACKOFF_MAX_MS=20
 odd_workers
 world_start
-V=51712 wait=$((10 * slow))
+V=51712 wait=$((20 * slow)) # more than a client has by itself, of which half is gone when the worker is killed
 img=$(image a.img 8M)
 is_phase() { [ "$(show sinner/xvda .phase)" = "$1" ]; }
 known() { ctl show 1/xvda; }
@@ -17,7 +17,7 @@ connect() { hold 1 $V; front 1 $V 3; within $wait is_back 1 $V 4 || fail 'connec
 hand_over()
 {
 	kill -STOP "$(show sinner/xvda .worker)"
-	attach sinner "$(nbd 1)" xvdb >"$W/a1" 2>&1 &
+	attach sinner "$(nbd 1)" xvdb --timeout $wait >"$W/a1" 2>&1 &
 	a1=$!
 	within $wait leaving 1 || fail 'the worker is told to hand over'
 }
@@ -70,7 +70,7 @@ drop
 begin
 connect
 hand_over
-check 'detached by force' ctl detach sinner/xvda --force
+check 'detached by force' ctl detach sinner/xvda --force --wait $wait
 check 'detached by force: its nodes are gone' gone "$(back_dir 1 $V)"
 check 'detached by force: its image is free' unlocked "$img"
 handed_over 'detached by force'
@@ -79,7 +79,7 @@ drop
 
 begin
 hand_over
-check 'detached, never connected' ctl detach sinner/xvda
+check 'detached, never connected' ctl detach sinner/xvda --wait $wait
 check 'detached, never connected: its image is free' unlocked "$img"
 handed_over 'detached, never connected'
 end
