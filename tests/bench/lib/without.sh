@@ -2,7 +2,7 @@
 # without.sh - what a part of the worker costs: sourced by suites that set
 #	without	a program: the product's worker, built without that part
 # Every measurement has a guest and a worker of its own, on the same bytes: where the kernel put the memory of one worker makes more of a
-# difference than what is looked for here, and stays with it while it lives.  The case "itself" is the product against the product, to
+# difference than what is looked for here, and stays with it while it lives.  The cases "itself" are the product against the product, to
 # show how fine the rest can tell.  A ratio of CPU per I/O is much steadier than one of rates, and says the same of what is added to each.
 guests=0
 guest() # WHO DISK ARGS...: sets dom to a new guest with that disk as xvda, attach_us to how long that took; even guests have the worker without the part
@@ -77,6 +77,7 @@ WRAP
 		both disk $r without "$disk_dir/synth-bench-without-$$.img=xvda --cache buffered" --rw randread --bs 4k --depth 32
 		both null $r without null:1G=xvda --rw randread --bs 4k --depth 32
 		both itself $r itself "$memory=xvda" --rw randread --bs 4k --depth 32
+		both itself-qd1 $r itself "$memory=xvda" --rw randread --bs 4k --depth 1 --sleep
 		wanted start || continue
 		start_cost $r synth
 		start_cost $r without
@@ -86,6 +87,7 @@ suite_rows='
 	(("qd1", "qd32-read", "qd32-write", "disk", "null") as $c |
 		row($c; "worker CPU per I/O, us"; "back_cpu"; "without"; ">= 0.97"),
 		row($c; "IOPS"; "iops"; "without"; "")),
-	row("itself"; "worker CPU per I/O, us"; "back_cpu"; "itself"; ""),
-	row("itself"; "IOPS"; "iops"; "itself"; ""),
+	(("itself", "itself-qd1") as $c |
+		row($c; "worker CPU per I/O, us"; "back_cpu"; "itself"; ""),
+		row($c; "IOPS"; "iops"; "itself"; "")),
 	row("start"; "attach, us"; "attach_cost"; "without"; "")'
