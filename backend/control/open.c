@@ -266,8 +266,7 @@ void device_open(struct device *d, uint32_t patience_ms)
 	if (err == 0) {
 		err = jobs_start(d->c->jobs, &d->job->job);
 		if (err < 0) {
-			d->c->class->open_free(d->job);
-			free(d->job);
+			open_job_free(d->job);
 			d->job = NULL;
 		}
 	}
@@ -405,8 +404,7 @@ static void resize_job_done(struct job *job, bool cancelled)
 		if (j->err < 0)
 			device_waits_done(d, WAIT_RESIZE, &j->fault);
 	}
-	j->class->open_free(j);
-	free(j);
+	open_job_free(j);
 }
 
 int device_resize_image(struct device *d, uint64_t size, struct fault *f)
@@ -421,8 +419,7 @@ int device_resize_image(struct device *d, uint64_t size, struct fault *f)
 		d->resize->size = size;
 		err = jobs_start(d->c->jobs, &d->resize->job);
 		if (err < 0) {
-			d->c->class->open_free(d->resize);
-			free(d->resize);
+			open_job_free(d->resize);
 			d->resize = NULL;
 		}
 	}
