@@ -39,9 +39,8 @@ struct blk_journal_slot {
 	uint8_t attempts;  /* of successors to execute it */
 	uint8_t bytes;     /* of request that matter; the rest is 0 */
 	uint8_t pad;
-	uint16_t
-		claim; /* INFLIGHT: is its range claimed?  Tied to the request by its check: programs that know nothing of it leave
-			 * it as it was, 0 or another request's */
+	/* INFLIGHT: is its range claimed?  Tied to the request by its check: a program that knows nothing of it leaves another's. */
+	uint16_t claim;
 	uint8_t request[BLK_SLOT_MAX]; /* as it was in the ring */
 };
 _Static_assert(sizeof(struct blk_journal_slot) == 144, "the format is fixed");

@@ -32,6 +32,7 @@ void blk_overlap_fini(struct blk_overlap *o); /* idempotent */
 
 /* @s of table @t may go: it is claimed until blk_overlap_release().  False: not now. */
 bool blk_overlap_claim(struct blk_overlap *o, const struct blk_table *t, struct blk_slot *s) __must_check;
+
 /* What a dead worker had under way in one ring. */
 struct blk_heritage {
 	const struct blk_table *table;

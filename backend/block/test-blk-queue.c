@@ -522,12 +522,18 @@ static void leave_worker(void)
 	start_worker();
 }
 
-static void a_secure_discard_that_takes_long_is_left_to_the_next_worker(void **state)
+/* The first request of ring 0, with the store. */
+static void under_way_is_a_secure_discard(uint32_t nr_rings)
 {
-	new_rings(1);
+	new_rings(nr_rings);
 	connect_worker(WIRE_RESUME_NOT);
 	ask_discard(0, 1, 0, 1024, true);
 	until(held(0) == 1);
+}
+
+static void a_secure_discard_that_takes_long_is_left_to_the_next_worker(void **state)
+{
+	under_way_is_a_secure_discard(1);
 	for (int upgrades = 0; upgrades < 3; upgrades++) {
 		leave_worker();
 		assert_int_equal(answers(0), 0);
@@ -543,10 +549,7 @@ static void a_secure_discard_that_takes_long_is_left_to_the_next_worker(void **s
 /* One behind it in its ring, and one of another ring: done by this worker, they would be undone by the next. */
 static void what_waits_for_it_is_left_too_and_comes_after(void **state)
 {
-	new_rings(2);
-	connect_worker(WIRE_RESUME_NOT);
-	ask_discard(0, 1, 0, 1024, true);
-	until(held(0) == 1);
+	under_way_is_a_secure_discard(2);
 	ask_write(0, 2, 8);
 	ask_write(1, 3, 16);
 	ask_write(1, 4, 2048); /* behind that one */
@@ -566,9 +569,7 @@ static void what_waits_for_it_is_left_too_and_comes_after(void **state)
 
 static void all_else_is_finished_and_answered(void **state)
 {
-	new_rings(1);
-	connect_worker(WIRE_RESUME_NOT);
-	ask_discard(0, 1, 0, 1024, true);
+	under_way_is_a_secure_discard(1);
 	ask_write(0, 2, 2048);
 	until(held(0) == 2);
 	device_leave(d);
@@ -588,10 +589,7 @@ static void all_else_is_finished_and_answered(void **state)
 /* It was not done, and nobody will: a front end that goes does not wait for long, and is told so. */
 static void when_the_front_end_goes_it_has_failed(void **state)
 {
-	new_rings(1);
-	connect_worker(WIRE_RESUME_NOT);
-	ask_discard(0, 1, 0, 1024, true);
-	until(held(0) == 1);
+	under_way_is_a_secure_discard(1);
 	device_disconnect(d, true);
 	until(device_reap(d));
 	assert_int_equal(answer(0, 1), BLKIF_RSP_ERROR);

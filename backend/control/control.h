@@ -229,9 +229,9 @@ struct device {
 	struct front_params *params;    /* while connected */
 	struct evtchn *ports[WIRE_MAX_QUEUES];
 	struct open_job *resize;
-	bool resize_asked,
-		resize_due; /* the worker was asked for the size; it is to be, when one has it open that can be */
-	bool size_due;      /* what is in xenstore is not the size any more */
+	bool resize_asked; /* the worker was asked for the size */
+	bool resize_due;   /* it is to be, when one has it open that can be asked */
+	bool size_due;     /* what is in xenstore is not the size any more */
 
 	struct list waits; /* struct device_wait */
 	struct loop_timer *linger;

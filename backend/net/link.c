@@ -5,8 +5,8 @@
 #include "backend/net/link.h"
 #include "backend/net/net-rx.h"
 
-#define STALE_MAX \
-	8388608u /* bytes thrown away at most when a guest connects: more than a socket holds, and no flood lasts for ever */
+/* Bytes thrown away at most when a guest connects: more than a socket holds, and no flood lasts for ever. */
+#define STALE_MAX (8u << 20)
 
 static void null_send(struct link_queue *l, struct link_frame *frames, uint32_t nr)
 {

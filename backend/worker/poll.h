@@ -8,8 +8,8 @@
  *
  * Habit.  A guest that shares the CPU with this thread cannot send anything while the thread looks, and does as soon as it sleeps: work
  * always comes "soon", and each look is in vain, for the longest time there is, which is part of the next gap.  So after
- * POLL_VAIN looks in vain in a row the thread goes to sleep at once, 1, 2, 4 .. POLL_REST times, before it tries again; how long, the
- * gap says, in which there was no look.  One that finds something ends that.
+ * POLL_VAIN looks in vain in a row the thread goes to sleep at once, 1, 2, 4 .. POLL_REST times, before it tries again.  The next window
+ * is learned from the last of these gaps, which had no look in it.  A look that finds something ends that.
  *
  * Cost cap.  Looking spends from a budget that fills at POLL_SHARE per cent of the time, POLL_BURST_NS at most.
  * Looking in vain is charged in full; looking that found work is charged half, since it saved a wake-up.  So a
