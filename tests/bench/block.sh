@@ -13,11 +13,11 @@ io()
 	shift 4
 	pid=$(back_pid "$who")
 	[ "$dev" = xvdb ] && [ "$who" = synth ] && pid=$null_worker
-	before=$(cpu_ticks "$pid")
+	before=$(cpu_us "$pid")
 	timeout $((seconds * 3 + 20)) hostxen run -d 1 -- synth-blkfront io "$dev" "$@" --runtime "$seconds" --json >"$W/io.json" 2>>"$W/front.log" ||
 		die "$case on $who failed: synth-blkfront io $dev $*"
-	after=$(cpu_ticks "$pid")
-	jq -c --arg case "$case" --argjson round "$round" --arg who "${who%-null}" --argjson cpu $(((after - before) * tick_us)) '
+	after=$(cpu_us "$pid")
+	jq -c --arg case "$case" --argjson round "$round" --arg who "${who%-null}" --argjson cpu $((after - before)) '
 		if .errors > 0 then error("I/O errors") else {case: $case, round: $round, who: $who, iops, bytes_s: (.bytes / .seconds), p50_us: (.lat_ns.p50 / 1000),
 		to_back: .events_sent_per_io, to_front: .events_received_per_io, front_cpu: .cpu_us_per_io, back_cpu: ($cpu / .ios)} end' \
 		"$W/io.json" >>"$samples" || die "$case on $who: what synth-blkfront says is not understood"
@@ -113,8 +113,8 @@ measure_idle()
 	row idle 'worker RSS, MiB' "$(jq -n "$kib / 1024 * 100 | round / 100")" '<= 8'
 	row idle 'of it not shared with other processes, MiB' "$(awk '/^RssAnon/ {printf "%.2f", $2 / 1024}' "/proc/$w/status")" ''
 	local before
-	before=$(cpu_ticks "$w"); sleep 2
-	row idle 'worker CPU while idle, %' "$(jq -n "($(cpu_ticks "$w") - $before) * $tick_us / 2e6 * 100")" ''
+	before=$(cpu_us "$w"); sleep 2
+	row idle 'worker CPU while idle, %' "$(jq -n "($(cpu_us "$w") - $before) / 2e6 * 100")" ''
 }
 
 measure_many() # 200 disks, 10 in each of 20 guests

@@ -56,11 +56,11 @@ be() # MODE [DEV]: the eighth guest
 	*) badfront "$dev" "$1" ;;
 	esac
 }
-ticks() { [ -e "/proc/$1/stat" ] && cpu_ticks "$1" || echo 0; }
-sinners_ticks()
+us_of() { [ -e "/proc/$1/stat" ] && cpu_us "$1" || echo 0; }
+sinners_us()
 {
 	local pid n=0
-	for pid in ${sinners[@]+"${sinners[@]}"}; do n=$((n + $(ticks "$pid"))); done
+	for pid in ${sinners[@]+"${sinners[@]}"}; do n=$((n + $(us_of "$pid"))); done
 	echo $n
 }
 gone() { [ ! -e "/proc/$1" ]; }
@@ -81,18 +81,18 @@ seven()
 	sleep 1 # it is at it
 	for g in ${sinners[@]+"${sinners[@]}"}; do ! gone "$g" || die "$case: the eighth, who is $mode, has ended"; done
 	eighth=$(synthctl show g8/xvda --json | jq '.worker // empty')
-	d0=$(cpu_ticks $daemon) w0=$(ticks "$eighth") s0=$(sinners_ticks)
+	d0=$(cpu_us $daemon) w0=$(us_of "$eighth") s0=$(sinners_us)
 	for g in 1 2 3 4 5 6 7; do
 		hostxen run -d $g -- synth-blkfront io xvda "${load[@]}" --runtime "$seconds" --json "${fast[@]}" >"$W/g$g.json" 2>>"$W/front.log" &
 		jobs+=($!)
 	done
 	for g in 1 2 3 4 5 6 7; do wait "${jobs[g - 1]}" || die "$case: guest $g failed while the eighth was $mode"; done
-	d1=$(cpu_ticks $daemon) s1=$(sinners_ticks)
-	w1=$(ticks "$eighth")
+	d1=$(cpu_us $daemon) s1=$(sinners_us)
+	w1=$(us_of "$eighth")
 	[ "$w1" -ge "$w0" ] || die "$case: the worker of the eighth has ended"
 	sinners_end
-	jq -sc --arg case "$case" --argjson round "$round" --arg who "$who" --argjson daemon $(((d1 - d0) * tick_us)) --argjson eighth $(((w1 - w0) * tick_us)) \
-		--argjson sinner $(((s1 - s0) * tick_us)) --argjson s "$seconds" '
+	jq -sc --arg case "$case" --argjson round "$round" --arg who "$who" --argjson daemon $((d1 - d0)) --argjson eighth $((w1 - w0)) \
+		--argjson sinner $((s1 - s0)) --argjson s "$seconds" '
 		if any(.errors > 0) then error("I/O errors") else {case: $case, round: $round, who: $who, iops: (map(.iops) | add),
 		p99_cost: (map(.lat_ns.p99) | add / length / 1000), worst_p99_cost: (map(.lat_ns.p99) | max / 1000), p50_cost: (map(.lat_ns.p50) | add / length / 1000),
 		daemon: ($daemon / $s / 10000), eighth: ($eighth / $s / 10000), sinner: ($sinner / $s / 10000)} end' "$W"/g[1-7].json >>"$samples" || die "$case: what synth-blkfront says is not understood"

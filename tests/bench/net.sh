@@ -116,7 +116,7 @@ snap() # DEV PID
 {
 	local calls
 	calls=$(awk '/^sysc/ {n += $2} END {print n + 0}' "/proc/$2/io" 2>/dev/null)
-	synthctl stat "$1" --json | jq -c --argjson cpu "$(($(cpu_ticks "$2") * tick_us))" --argjson calls "${calls:-0}" '.devices[0].metrics
+	synthctl stat "$1" --json | jq -c --argjson cpu "$(cpu_us "$2")" --argjson calls "${calls:-0}" '.devices[0].metrics
 		| {events_in, events_out, sleeps, turns, tx_packets, rx_packets, tx_copy_calls, rx_copy_calls, tx_copy_segments, rx_copy_segments, tx_dropped}
 		+ {cpu: $cpu, calls: ($calls + .sleeps)}'
 }
@@ -144,13 +144,13 @@ bulk() # CASE ROUND WHO: TCP of one connection between the guest's kernel and th
 	eval "up=\$up_$who"
 	[ "$who" = synth ] && a=$(snap web1/eth0 "$pid")
 	local back_before front_before
-	back_before=$(cpu_ticks "$pid") front_before=$(cpu_ticks "$up")
+	back_before=$(cpu_us "$pid") front_before=$(cpu_us "$up")
 	in_ns "$who" timeout $((seconds * 2 + 20)) iperf3 -c 10.9.0.1 -p 5201 -t "$seconds" -O 0.5 $reverse --json >"$W/iperf.json" 2>"$W/iperf.log" ||
 		die "$case on $who: iperf3 failed" "$(jq -r .error "$W/iperf.json")"
-	b=$(($(cpu_ticks "$pid") - back_before))
-	local f=$(($(cpu_ticks "$up") - front_before))
+	b=$(($(cpu_us "$pid") - back_before))
+	local f=$(($(cpu_us "$up") - front_before))
 	[ "$who" != synth ] || a=$(grown "$a" "$(snap web1/eth0 "$pid")")
-	sample --arg case "$case" --argjson round "$round" --arg who "$who" --argjson back $((b * tick_us)) --argjson front $((f * tick_us)) \
+	sample --arg case "$case" --argjson round "$round" --arg who "$who" --argjson back "$b" --argjson front "$f" \
 		--argjson c "${a:-null}" --slurpfile i "$W/iperf.json" '
 		$i[0].end.sum_received as $r | ($r.bytes * 8 / 1e9) as $gb
 		| {case: $case, round: $round, who: $who, bits_s: $r.bits_per_second, back_cpu: ($back / 1000 / $gb), front_cpu: ($front / 1000 / $gb)}
