@@ -456,8 +456,8 @@ uint32_t blk_queue_wait(struct queue *q, int64_t timeout_ns)
 {
 	struct blk_queue *b = of(q);
 
-	/* It waits for another ring's request, of whose end nobody tells us. */
-	if (unlikely(b->overlapped) && b->executing == 1)
+	/* It may wait for another ring's request, of whose end nobody tells us; ours may all take longer. */
+	if (unlikely(b->overlapped) && b->disk->overlap.shared)
 		timeout_ns = timeout_ns < 0 ? OVERLAP_NS : MIN(timeout_ns, OVERLAP_NS);
 	if (b->ops->wait)
 		return b->ops->wait(b->store, timeout_ns);

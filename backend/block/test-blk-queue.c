@@ -239,12 +239,30 @@ static void ask(uint32_t ring, const uint8_t *slot)
 	assert_int_equal(write(kick[ring], &one, sizeof(one)), sizeof(one));
 }
 
-static void ask_write(uint32_t ring, uint64_t id, uint64_t sector)
+static void ask_page(uint32_t ring, uint8_t op, uint64_t id, uint64_t sector)
 {
 	uint8_t slot[BLK_SLOT_MAX];
 
-	slot_rw(slot, ABI, BLKIF_OP_WRITE, 1, id, sector);
+	slot_rw(slot, ABI, op, 1, id, sector);
 	slot_seg(slot, ABI, 0, DATA_REF, 0, 7);
+	ask(ring, slot);
+}
+
+static void ask_read(uint32_t ring, uint64_t id, uint64_t sector)
+{
+	ask_page(ring, BLKIF_OP_READ, id, sector);
+}
+
+static void ask_write(uint32_t ring, uint64_t id, uint64_t sector)
+{
+	ask_page(ring, BLKIF_OP_WRITE, id, sector);
+}
+
+static void ask_flush(uint32_t ring, uint64_t id)
+{
+	uint8_t slot[BLK_SLOT_MAX];
+
+	slot_rw(slot, ABI, BLKIF_OP_FLUSH_DISKCACHE, 0, id, 0);
 	ask(ring, slot);
 }
 
@@ -491,6 +509,32 @@ static void after_a_worker_that_kept_no_claims_none_waits_for_ever(void **state)
 	all_are_answered();
 }
 
+/* How many of a ring waited for another's. */
+static uint64_t waited(uint32_t ring)
+{
+	const struct blk_queue *b = d->queues[ring].priv;
+
+	return STAT_GET(b->stats.overlaps);
+}
+
+static void one_that_waits_for_another_ring_does_not_wait_for_its_own(void **state)
+{
+	new_rings(2);
+	connect_worker(WIRE_RESUME_NOT);
+	ask_read(1, 1, 8);
+	until(held(1) == 1);
+	ask_flush(0, 2);
+	until(held(0) == 1);
+	ask_write(0, 3, 8);
+	until(waited(0) == 1);
+	for (uint32_t i = 0; i < 50; i++) /* until its thread sleeps */
+		pause_a_little();
+	assert_int_equal(held(0), 1);
+	assert_true(finish_oldest(1));
+	until(held(0) == 2);
+	assert_int_equal(answers(0), 0); /* the flush is under way */
+}
+
 /* ------------------------------------------------------------------ a flush that failed */
 
 static void a_failed_flush_is_remembered_for_a_front_end_that_comes_later(void **state)
@@ -601,6 +645,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		CASE(what_was_under_way_goes_first_and_what_waited_for_it_waits),
 		CASE(after_a_worker_that_kept_no_claims_none_waits_for_ever),
+		CASE(one_that_waits_for_another_ring_does_not_wait_for_its_own),
 		CASE(a_failed_flush_is_remembered_for_a_front_end_that_comes_later),
 		CASE(a_secure_discard_that_takes_long_is_left_to_the_next_worker),
 		CASE(what_waits_for_it_is_left_too_and_comes_after),
