@@ -294,10 +294,18 @@ static int xl_word(char *word, unsigned *position, struct xl *x, struct spec *re
 
 static int xl_finish(const struct xl *x, const char *cwd, struct spec *ret, spec_why *why)
 {
+	static const char *const late[] = { ",format=", ",vdev=", ",access=" };
 	const char *target = x->target;
 
 	if (!target || !*target)
 		return bad(why, "the disk has no target=");
+	/* No file is called so: the key was meant as one, and behind any other it would be. */
+	for (unsigned i = 0; i < ARRAY_SIZE(late); i++) {
+		const char *at = strstr(target, late[i]);
+
+		if (at)
+			return bad(why, "target= takes the rest of the line: \"%.80s\" has to stand before it", at + 1);
+	}
 	if (x->format && *x->format && strcmp(x->format, "raw"))
 		return bad(why,
 			   "format \"%.20s\" is served through NBD: run qemu-nbd on it and attach "

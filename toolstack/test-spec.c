@@ -213,6 +213,9 @@ static void xl_syntax(void **state)
 	xl_wrong("/srv/a.img,vdev=xvda,vdev=xvdb", "twice");
 	xl_wrong("/srv/a.img,backendtype=qdisk", "no meaning");
 	xl_wrong("/srv/a\n.img,raw,xvda,rw", "control");
+	xl_wrong("target=/srv/a.img,vdev=xvda,access=rw", "\"vdev=xvda,access=rw\" has to stand before");
+	xl_wrong("vdev=xvda,target=/srv/a.img,access=ro", "before it");
+	xl_wrong("target=/srv/a.img,format=raw", "before it");
 }
 
 /* No text whatever makes the parsers read or write out of bounds: the sanitizers watch. */

@@ -4,7 +4,7 @@
 # understood, and exit statuses that say what went wrong.
 set -u
 here=${SYNTH_BUILDDIR:-.}/toolstack
-synthctl=$here/synthctl fake=$here/fake-blkd
+synthctl=$here/synthctl fake=$here/fake-blkd page=${SYNTH_SRCDIR:-$PWD}/toolstack/synthctl.1.pod
 dir=$(mktemp -d) || exit 99
 server=
 stop() { [ -z "$server" ] || { kill "$server" && wait "$server"; } 2>/dev/null; server=; }
@@ -73,7 +73,17 @@ if command -v jq >/dev/null; then
 		{ echo "FAIL: the attach request is:"; cat log; failed=1; }
 fi
 serve "reply {$ok, \"result\": $dev}"
-expect 0 '' 'block-attach' "$synthctl" block-attach web1 "target=$dir/a.img" vdev=xvda
+expect 0 '' 'block-attach' "$synthctl" block-attach web1 vdev=xvda "target=$dir/a,b.img"
+says 'block-attach: request' "\"target\": ?\"file:$dir/a,b.img\".*\"dev\": ?\"xvda\"" <(tr -d '\\' <log)
+expect 2 'has to stand before it' 'block-attach: a key after target= is not part of a file name' "$synthctl" block-attach web1 "target=$dir/a.img" vdev=xvda
+mapfile -t examples < <(grep -oE 'C<synthctl block-attach [^>]*>' "$page" | sed 's/^C<synthctl //; s/>$//')
+[ ${#examples[@]} -ge 2 ] || { echo "FAIL: the manual has no examples of block-attach"; failed=1; }
+for example in "${examples[@]}"; do
+	serve "reply {$ok, \"result\": $dev}"
+	# shellcheck disable=SC2086
+	expect 0 '' "the manual's $example" "$synthctl" $example
+	says "the manual's $example: request" '"target": ?"file:/[a-z/.]*".*"dev": ?"xvda"' <(tr -d '\\' <log)
+done
 expect 2 'not a disk' 'a disk that is none' "$synthctl" attach disk web1 'http://x'
 serve "reply {$ok, \"result\": $dev}"
 expect 0 '' 'xl syntax' "$synthctl" block-attach 5 "$dir/a.img,raw,xvda,ro"
