@@ -21,12 +21,13 @@ static int (*nbd_open)(const struct blk_open *, int, struct store **);
 
 static void *open_module(void)
 {
+	static const char *const below[] = { "", "/backend/.libs" }; /* installed elsewhere; the build tree */
 	const char *dir = getenv("SYNTH_LIBDIR");
 	char path[512];
 	void *so = NULL;
 
-	if (dir) { /* the build tree */
-		snprintf(path, sizeof(path), "%s/backend/.libs/synth-store-nbd.so", dir);
+	for (size_t i = 0; dir && !so && i < ARRAY_SIZE(below); i++) {
+		snprintf(path, sizeof(path), "%s%s/synth-store-nbd.so", dir, below[i]);
 		so = dlopen(path, RTLD_NOW);
 	}
 	return so ? so : dlopen(SYNTH_LIBDIR "/synth-store-nbd.so", RTLD_NOW);

@@ -251,4 +251,14 @@ done
 is 'a daemon that dies in the middle: the next one serves both' "$odd" ''
 undisturbed 'a daemon that dies in the middle'
 is 'the guest was told of its new size, and nothing else ever' "$(grep -c . "$W/watch")" 2
+
+# ------------------------------------------------- where it lies
+mkdir "$W/lib"
+cp -L "$SYNTH_BUILDDIR/backend/.libs/synth-store-nbd.so" "$W/lib/"
+ctl daemon stop >/dev/null
+blkd_wait_gone 15 || bail 'the daemon does not stop'
+SYNTH_LIBDIR=$W/lib blkd_start # as of a tree that was installed elsewhere
+check 'the store is found in SYNTH_LIBDIR itself' attach honest "$(nbd 1)" xvdb
+check '... and that one is taken' grep -qF "$W/lib/synth-store-nbd.so" "/proc/$(worker)/maps"
+check '... and serves' bad 2 -n 10 51728 verify
 world_end
