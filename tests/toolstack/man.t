@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The manual pages and --help say the same: each option of one is in the other.
+# The manual pages and --help say the same: each option of one is in the other.  The same of counters, in metrics.md and in the sources.
 : "${SYNTH_SRCDIR:=$(cd "$(dirname "$0")/../.." && pwd)}" "${SYNTH_BUILDDIR:=$SYNTH_SRCDIR}"
 PATH=$SYNTH_BUILDDIR/hostxen:$SYNTH_BUILDDIR/backend:$SYNTH_BUILDDIR/frontend:$SYNTH_BUILDDIR/toolstack:$PATH
 . "$SYNTH_SRCDIR/tests/lib/problems.sh"
@@ -33,5 +33,21 @@ holds synthctl toolstack/synthctl.1.pod
 holds synth-blkfront frontend/block/synth-blkfront.1.pod
 holds synth-netfront frontend/net/synth-netfront.1.pod
 holds hostxen hostxen/hostxen.1.pod
+
+cd "$SYNTH_SRCDIR" || exit 99
+sources=(backend/worker/device.c backend/block/block.c backend/net/net.c)
+counters=$(
+	sed -nE 's/.*metrics_put\(o, "([a-z_]+)".*/\1/p' "${sources[@]}"
+	sed -nE 's/.*object_add\(metrics, "([a-z_]+)".*/\1/p' backend/control/cmd.c
+	sed -nE '/^#define NET_STATS\(/,/[^\\]$/s/^[[:space:]]*X\(([a-z_]+)\).*/\1/p' backend/net/net-queue.h
+	# of each kind of request: of the first, which is in the table with "and so on" behind it
+	sed -nE 's/.*"%s(_[a-z]+)", kinds\[.*/read\1/p' backend/block/block.c | sed 's/latency$/latency_count/'
+)
+counters=$(printf '%s\n' "$counters" | sort -u)
+told=$(sed -nE 's/^\| (`[^|]*) \|.*/\1/p' docs/metrics.md | grep -oE '`[a-z][a-z0-9_]*`' | tr -d '`' | sort -u)
+ok 'counters are found in the sources' "$([ "$(wc -l <<<"$counters")" -ge 60 ] || printf '%s\n' "$counters")"
+ok 'each counter of the sources has a meaning in metrics.md' "$(comm -23 <(printf '%s\n' "$counters") <(printf '%s\n' "$told"))"
+ok 'each counter of metrics.md is in the sources' \
+	"$(comm -13 <(printf '%s\n' "$counters") <(printf '%s\n' "$told") | grep -vxE '(write|flush|barrier|discard)_requests')"
 echo "1..$n"
 exit $failed
