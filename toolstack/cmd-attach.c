@@ -171,7 +171,7 @@ static int attach(const struct opts *o, const char *dom, const struct spec *s)
 	rc = client_open(o, &c, &f);
 	if (rc)
 		return failure_report(&f);
-	rc = client_call(c, attach_request(o, dom, s), opt_has(o, OPT_WAIT) ? o->seconds[OPT_WAIT] : 0, &dev, &f);
+	rc = client_call(c, attach_request(o, dom, s), PATIENCE_S + o->seconds[OPT_WAIT], &dev, &f);
 	client_close(c);
 	if (rc == EXIT_INTERRUPTED) {
 		failure_clear(&f);

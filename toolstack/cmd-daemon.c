@@ -138,8 +138,8 @@ int cmd_daemon(const struct opts *o, char **args, int nr)
 		return usage_error("--program is for daemon upgrade");
 	if (!stop && strcmp(args[0], "status"))
 		return usage_error("daemon status, daemon stop, or daemon upgrade");
-	/* A drain may have to wait for slow storage. */
-	rc = ask(&to, request_new(stop ? "stop" : "status"), stop ? 20 : 0, &result);
+	/* It answers when its workers have ended: as soon as they may, or when it has no more patience with their storage. */
+	rc = ask(&to, request_new(stop ? "stop" : "status"), stop ? PATIENCE_S : 0, &result);
 	if (!rc && !opt_has(o, OPT_QUIET) && opt_has(o, OPT_JSON)) {
 		json_object_object_add(result, "v", json_object_new_int(1));
 		rc = print_json(result);

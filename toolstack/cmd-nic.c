@@ -74,7 +74,7 @@ int cmd_attach_nic(const struct opts *any, char **args, int nr)
 	add_option(req, "wait", o, OPT_WAIT);
 	if (opt_has(o, OPT_USER_FRONTEND))
 		json_object_object_add(req, "user_frontend", json_object_new_boolean(1));
-	rc = ask(o, req, opt_has(o, OPT_WAIT) ? o->seconds[OPT_WAIT] : 0, &dev);
+	rc = ask(o, req, PATIENCE_S + o->seconds[OPT_WAIT], &dev);
 	if (!rc && opt_has(o, OPT_JSON))
 		rc = print_device(o, dev);
 	else if (!rc && !opt_has(o, OPT_QUIET))

@@ -120,6 +120,8 @@ struct json_object *request_new(const char *cmd);
  */
 int client_call(struct client *c, struct json_object *req, double extra_s, struct json_object **ret,
 		struct failure *f) __must_check;
+/* More than --timeout, in seconds: what the daemon gives storage, servers and networks to answer, of a request that stands on them. */
+#define PATIENCE_S 30.0
 /* The options, for the daemon that has @dev: "eth0" is a nic, all else a disk. */
 struct opts opts_for(const struct opts *o, const char *dev);
 static inline const struct service *service_of(const struct opts *o)

@@ -84,6 +84,12 @@ for example in "${examples[@]}"; do
 	expect 0 '' "the manual's $example" "$synthctl" $example
 	says "the manual's $example: request" '"target": ?"file:/[a-z/.]*".*"dev": ?"xvda"' <(tr -d '\\' <log)
 done
+for what in 'disk web1 a.img' 'nic web1 --bridge br0'; do
+	serve "late {$no, \"error\": {\"code\": \"failed\", \"what\": \"cannot attach\", \"why\": \"the server does not answer\"}}"
+	# shellcheck disable=SC2086
+	expect 1 'cannot attach: the server does not answer' "attach ${what%% *}: what it stands on is slow" \
+		"$synthctl" --socket "$dir/blkd.sock" --timeout 0.1 attach $what
+done
 expect 2 'not a disk' 'a disk that is none' "$synthctl" attach disk web1 'http://x'
 serve "reply {$ok, \"result\": $dev}"
 expect 0 '' 'xl syntax' "$synthctl" block-attach 5 "$dir/a.img,raw,xvda,ro"

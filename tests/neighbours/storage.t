@@ -119,4 +119,13 @@ wait $upgrade
 kill -CONT "$nbdkit"
 check 'when the storage answers again the other disk is served' goes_on 30 sinner/xvda 10
 undisturbed 'after all that'
+
+# Whoever stops the daemon hears how that went, however long it takes.
+check 'storage answers no more, once again' hung hung3 xvdc
+check 'a stop waits for it in vain, and has gone well' timeout 100 synthctl daemon stop
+check '... the daemon is gone' blkd_wait_gone 10
+kill -CONT "$nbdkit"
+blkd_start
+check 'the next daemon serves that disk when the storage answers' goes_on 30 sinner/xvdc 10
+undisturbed 'a stop that took its time'
 world_end
