@@ -181,16 +181,34 @@ static void print_options(uint64_t which)
 	}
 }
 
-static void print_usage(const struct command *c)
+static bool is_command(const struct command *c, const char *name, const char *noun)
 {
-	printf("usage: synthctl %s%s%s %s%s\n  %s\n", c->name, c->noun ? " " : "", c->noun ? c->noun : "",
-	       c->opts ? "[OPTIONS] " : "", c->args, c->what);
-	if (c->opts) {
-		puts("\noptions:");
-		print_options(c->opts);
+	return !strcmp(c->name, name) && (!c->noun || !noun || !strcmp(c->noun, noun));
+}
+
+/* Of the command, or of all of that name when the noun is missing or none of theirs.  False: there is no such command. */
+static bool print_usage(const char *name, const char *noun)
+{
+	bool found = false;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(commands); i++) {
+		const struct command *c = &commands[i];
+
+		if (!is_command(c, name, noun))
+			continue;
+		printf("%susage: synthctl %s%s%s %s%s\n  %s\n", found ? "\n" : "", c->name, c->noun ? " " : "",
+		       c->noun ? c->noun : "", c->opts ? "[OPTIONS] " : "", c->args, c->what);
+		if (c->opts) {
+			puts("\noptions:");
+			print_options(c->opts);
+		}
+		found = true;
 	}
+	if (!found)
+		return noun && print_usage(name, NULL);
 	puts("\ncommon options:");
 	print_options(COMMON);
+	return true;
 }
 
 static void print_all(void)
@@ -215,22 +233,34 @@ static const struct command *find_command(const char *name, const char *noun)
 	for (unsigned i = 0; i < ARRAY_SIZE(commands); i++) {
 		const struct command *c = &commands[i];
 
-		if (!strcmp(c->name, name) && (!c->noun || !noun || !strcmp(c->noun, noun)))
+		if (is_command(c, name, noun))
 			return c;
 	}
 	return NULL;
 }
 
+/* A command was named, and not of what. */
+static int which_noun(const char *name)
+{
+	char text[512];
+	int n = snprintf(text, sizeof(text), "%s what? there is", name);
+
+	for (unsigned i = 0, nr = 0; i < ARRAY_SIZE(commands); i++) {
+		const struct command *c = &commands[i];
+
+		if (is_command(c, name, NULL) && (size_t)n < sizeof(text))
+			n += snprintf(text + n, sizeof(text) - (size_t)n, "%s `synthctl %s %s %s`", nr++ ? " and" : "",
+				      c->name, c->noun, c->args);
+	}
+	return usage_error("%s", text);
+}
+
 static int cmd_help(const struct opts *o, char **args, int nr)
 {
-	const struct command *c = nr ? find_command(args[0], nr > 1 ? args[1] : NULL) : NULL;
-
-	if (nr && !c)
-		return usage_error("there is no command \"%.40s\"", args[0]);
-	if (c)
-		print_usage(c);
-	else
+	if (!nr)
 		print_all();
+	else if (!print_usage(args[0], nr > 1 ? args[1] : NULL))
+		return usage_error("there is no command \"%.40s\"", args[0]);
 	return EXIT_OK;
 }
 
@@ -303,10 +333,6 @@ static int run(const struct command *c, const struct opts *o, char **args, int n
 {
 	uint64_t stray = o->given & ~(c->opts | COMMON);
 
-	if (opt_has(o, OPT_HELP)) {
-		print_usage(c);
-		return EXIT_OK;
-	}
 	if (stray)
 		return usage_error("%s takes no --%s", c->name, opt_defs[__builtin_ctzll(stray)].name);
 	if (nr < c->min_args || (c->max_args >= 0 && nr > c->max_args))
@@ -337,13 +363,13 @@ int main(int argc, char **argv)
 			return cmd_help(&o, NULL, 0);
 		return usage_error("which command?");
 	}
-	c = find_command(argv[0], nr > 1 ? argv[1] : NULL);
-	if (!c) {
-		c = find_command(argv[0], NULL);
-		if (!c)
-			return usage_error("there is no command \"%.40s\"", argv[0]);
-		return usage_error("%s what? there is `synthctl %s %s %s`", c->name, c->name, c->noun, c->args);
-	}
+	if (opt_has(&o, OPT_HELP))
+		return cmd_help(&o, argv, nr);
+	c = find_command(argv[0], nr > 1 ? argv[1] : "");
+	if (!c && !find_command(argv[0], NULL))
+		return usage_error("there is no command \"%.40s\"", argv[0]);
+	if (!c)
+		return which_noun(argv[0]);
 	argv++;
 	nr--;
 	if (c->noun && nr) {

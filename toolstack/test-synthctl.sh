@@ -188,6 +188,16 @@ done
 expect 0 '' 'help' "$synthctl" help
 expect 0 '' 'help attach' "$synthctl" help attach
 says 'help attach' '--user-frontend' out
+for args in 'help attach' 'attach --help' 'attach web1 --help'; do
+	# shellcheck disable=SC2086
+	expect 0 '' "$args" "$synthctl" $args
+	says "$args: of a disk" '--cdrom' out
+	says "$args: of a nic" '--bridge' out
+done
+expect 0 '' 'attach nic --help' "$synthctl" attach nic --help
+! grep -q -- --cdrom out || { echo 'FAIL: the help for a nic is for a disk'; failed=1; }
+expect 2 'attach what.*`synthctl attach disk DOM .*`synthctl attach nic DOM`' 'no noun' "$synthctl" attach
+expect 2 'attach what.*`synthctl attach disk DOM .*`synthctl attach nic DOM`' 'the noun is forgotten' "$synthctl" attach web1 --bridge xenbr0
 expect 0 '' '--help' "$synthctl" detach --help
 expect 0 '' 'version' "$synthctl" version
 expect 0 '' 'completion' "$synthctl" completion bash
