@@ -366,19 +366,43 @@ static int create(uint32_t domid, const char *name, const char *uuid, bool quiet
 	return 0;
 }
 
+/* getopt_long(), which says what is wrong as all else is said. */
+static int next_option(int argc, char **argv, const char *shorts, const struct option *longs)
+{
+	opterr = 0;
+	int c = getopt_long(argc, argv, shorts, longs, NULL);
+	if (c == '?') {
+		complain("%s: no such option, or its argument is missing", argv[optind - 1]);
+		fputs("next: hostxen --help\n", stderr);
+	}
+	return c;
+}
+
+/* As xl takes it, in small letters. */
+static int parse_uuid(const char *text, char uuid[40])
+{
+	size_t n = strlen(text);
+	if (n != 36 || strspn(text, "0123456789abcdefABCDEF-") != n) {
+		complain("\"%s\" is no UUID, as 01234567-89ab-cdef-0123-456789abcdef is", text);
+		return 2;
+	}
+	for (size_t i = 0; i <= n; i++)
+		uuid[i] = (char)(text[i] >= 'A' && text[i] <= 'F' ? text[i] + 'a' - 'A' : text[i]);
+	return 0;
+}
+
 static int cmd_create(int argc, char **argv)
 {
 	static const struct option opts[] = { { "name", required_argument, NULL, 'n' },
 					      { "uuid", required_argument, NULL, 'u' },
 					      { 0 } };
-	const char *name = NULL, *uuid = NULL;
+	const char *name = NULL;
+	char uuid[40] = "";
 	uint32_t domid;
-	for (int c; (c = getopt_long(argc, argv, "n:u:", opts, NULL)) != -1;) {
+	for (int c; (c = next_option(argc, argv, "n:u:", opts)) != -1;) {
 		if (c == 'n')
 			name = optarg;
-		else if (c == 'u' && strlen(optarg) == 36 && strspn(optarg, "0123456789abcdef-") == 36)
-			uuid = optarg;
-		else
+		else if (c == '?' || parse_uuid(optarg, uuid))
 			return 2;
 	}
 	if (optind + 1 != argc) {
@@ -387,7 +411,7 @@ static int cmd_create(int argc, char **argv)
 	}
 	if (parse_domid(argv[optind], &domid))
 		return 2;
-	return need_world() || create(domid, name, uuid, false);
+	return need_world() || create(domid, name, *uuid ? uuid : NULL, false);
 }
 
 static int cmd_destroy(int argc, char **argv)
@@ -395,7 +419,7 @@ static int cmd_destroy(int argc, char **argv)
 	static const struct option opts[] = { { "kill", no_argument, NULL, 'k' }, { 0 } };
 	struct hx_rsp r;
 	uint32_t domid, kill_too = 0;
-	for (int c; (c = getopt_long(argc, argv, "k", opts, NULL)) != -1;) {
+	for (int c; (c = next_option(argc, argv, "k", opts)) != -1;) {
 		if (c != 'k')
 			return 2;
 		kill_too = 1;
@@ -538,7 +562,7 @@ static int domain_option(int argc, char **argv, uint32_t *domid, const char **na
 					      { 0 } };
 	*domid = 0;
 	*name = NULL;
-	for (int c; (c = getopt_long(argc, argv, "+d:n:", opts, NULL)) != -1;) {
+	for (int c; (c = next_option(argc, argv, "+d:n:", opts)) != -1;) {
 		if (c == 'd' && parse_domid(optarg, domid))
 			return 2;
 		if (c == 'n')
@@ -739,18 +763,23 @@ static const struct {
 	{ "stop", cmd_stop, "stop                             end the world" },
 };
 
+static bool is_help(const char *arg)
+{
+	return !strcmp(arg, "--help") || !strcmp(arg, "-h");
+}
+
 int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "--help";
+	bool help = is_help(name) || !strcmp(name, "help") || (argc > 2 && is_help(argv[2]));
 	find_dir();
-	for (unsigned i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+	for (unsigned i = 0; !help && i < sizeof(commands) / sizeof(commands[0]); i++)
 		if (!strcmp(name, commands[i].name))
 			return commands[i].fn(argc - 1, argv + 1);
 	if (!strcmp(name, "--version")) {
 		puts("hostxen (synth) " PACKAGE_VERSION);
 		return 0;
 	}
-	bool help = !strcmp(name, "--help") || !strcmp(name, "-h") || !strcmp(name, "help");
 	FILE *out = help && argc > 1 ? stdout : stderr;
 	if (!help)
 		complain("unknown command \"%s\"", name);

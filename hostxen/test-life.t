@@ -55,6 +55,15 @@ is 'and was not killed' "$(grep -c '^bind' "$tmp/out")" 2
 is 'a destroyed domain is not listed' "$("$hostxen" list | grep -c five)" 0
 like 'destroying what is not there is refused' "$("$hostxen" destroy 5 2>&1)" 'no such domain'
 check 'its number can be used again' "$hostxen" create 5
+like 'what is no UUID is said' "$("$hostxen" create 8 --uuid 1234 2>&1; echo "status $?")" '"1234" is no UUID.*status 2'
+like 'as is an option that does not exist' "$("$hostxen" create 8 --uid 1 2>&1; echo "status $?")" '^hostxen: --uid: no such option.*next: hostxen --help.*status 2'
+check 'a UUID may have capitals' "$hostxen" create 8 --uuid 0123ABCD-4567-89ab-CDEF-0123456789ab
+if [ -n "$xs" ]; then
+	is 'and is written in small letters' "$("$hostxen" run -- "$xs" /local/domain/8/vm)" /vm/0123abcd-4567-89ab-cdef-0123456789ab
+else
+	skip 'and is written in small letters' 'xenstore-read is not installed'
+fi
+"$hostxen" destroy 8
 "$hostxen" run -d 5 -- "$probe" open wait <"$tmp/go" >"$tmp/out2" & victim=$!
 within 5 grep -q waiting "$tmp/out2"
 "$hostxen" destroy 5 --kill

@@ -141,7 +141,7 @@ static int begin(struct copy *k, int argc, char **argv, bool discard)
 	const char *dev;
 	int o, r = 0;
 
-	while (!r && (o = getopt_long(argc, argv, "q", options, NULL)) != -1) {
+	while (!r && (o = opt_next(argc, argv, "q", options)) != -1) {
 		if (o == 'o') {
 			r = opt_size("--offset", optarg, &k->offset);
 		} else if (o == 'l') {

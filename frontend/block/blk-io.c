@@ -897,7 +897,7 @@ int cmd_io(int argc, char **argv)
 	const char *dev;
 	int o, r = parse_rw(&p, "randread");
 
-	while (!r && (o = getopt_long(argc, argv, "", options, NULL)) != -1)
+	while (!r && (o = opt_next(argc, argv, "", options)) != -1)
 		r = parse_one(&p, o, optarg);
 	if (r)
 		return r;

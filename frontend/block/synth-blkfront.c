@@ -34,7 +34,7 @@ int opt_reconnect(struct reconnect *r, int o, const char *value)
 		r->never = true;
 	else if (o == O_RECONNECT)
 		return opt_u32("--reconnect", value, RECONNECT_MAX_S, &r->seconds);
-	return o == O_NO_RECONNECT ? 0 : EXIT_USAGE; /* else getopt has said what is wrong */
+	return o == O_NO_RECONNECT ? 0 : EXIT_USAGE; /* else opt_next() has said what is wrong */
 }
 
 int target_close(struct target *t, int code)
@@ -193,7 +193,7 @@ static int cmd_serve(int argc, char **argv)
 			rest = i;
 			break;
 		}
-	while ((o = getopt_long(rest, argv, "", serve_options, NULL)) != -1) {
+	while ((o = opt_next(rest, argv, "", serve_options)) != -1) {
 		if (o == 'U') {
 			args[n++] = "--unix";
 			args[n++] = optarg;

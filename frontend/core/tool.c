@@ -59,6 +59,27 @@ int opt_u32(const char *name, const char *text, uint32_t max, uint32_t *ret)
 	return parse_str_u32(text, max, ret) < 0 ? usage("%s: '%s' is not a number up to %u", name, text, max) : 0;
 }
 
+int opt_next(int argc, char **argv, const char *shorts, const struct option *longs)
+{
+	char with_colon[16]; /* a missing argument is ':' then */
+	const char *at;
+	int o;
+
+	snprintf(with_colon, sizeof(with_colon), ":%s", shorts);
+	opterr = 0;
+	o = getopt_long(argc, argv, with_colon, longs, NULL);
+	at = o == -1 ? "" : argv[optind - 1];
+	if (o == ':')
+		usage("option '%s' requires an argument", at);
+	else if (o == '?' && optopt && strchr(at, '='))
+		usage("option '%.*s' takes no argument", (int)strcspn(at, "="), at);
+	else if (o == '?' && optopt)
+		usage("unrecognized option '-%c'", optopt);
+	else if (o == '?')
+		usage("unrecognized option '%s'", at);
+	return o == ':' ? '?' : o;
+}
+
 int opt_dev(int argc, char **argv, int first, const char **ret)
 {
 	*ret = first < argc ? argv[first] : NULL;
@@ -114,13 +135,22 @@ void tool_help(const struct command *commands, size_t nr)
 		printf("  %-8s %s\n           %s\n", commands[i].name, commands[i].args, commands[i].help);
 }
 
+/* Also behind a command; not behind "--", where another program's options are. */
+static bool wants_help(int argc, char **argv)
+{
+	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+		if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h"))
+			return true;
+	return !strcmp(argv[1], "help");
+}
+
 int tool_main(const char *name, const struct command *commands, size_t nr, void (*help)(void), int argc, char **argv)
 {
 	tool_name = name;
 	log_init(name);
 	if (argc < 2)
 		return usage("say what to do");
-	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+	if (wants_help(argc, argv)) {
 		help();
 		return fflush(stdout) == 0 ? EXIT_OK : EXIT_FAILED;
 	}
@@ -144,7 +174,7 @@ int opt_json_only(int argc, char **argv, bool *json)
 	static const struct option json_only[] = { { "json", 0, NULL, 'j' }, { NULL, 0, NULL, 0 } };
 	int o;
 
-	while ((o = getopt_long(argc, argv, "", json_only, NULL)) != -1) {
+	while ((o = opt_next(argc, argv, "", json_only)) != -1) {
 		if (o != 'j')
 			return EXIT_USAGE;
 		*json = true;

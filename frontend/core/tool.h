@@ -11,6 +11,7 @@
 #include "frontend/core/front.h"
 
 struct json_object;
+struct option;
 
 extern const char *tool_name; /* set first thing in main() */
 
@@ -22,6 +23,8 @@ int usage(const char *fmt, ...) __printf(1, 2);
 /* Options' values: 0, or an exit status with the reason told. */
 int opt_size(const char *name, const char *text, uint64_t *ret);
 int opt_u32(const char *name, const char *text, uint32_t max, uint32_t *ret);
+/* getopt_long(); what is wrong is told as all usage errors are, and '?' returned. */
+int opt_next(int argc, char **argv, const char *shorts, const struct option *longs);
 /* DEV among the arguments that are left; more is an error. */
 int opt_dev(int argc, char **argv, int first, const char **ret);
 

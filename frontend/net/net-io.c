@@ -853,7 +853,7 @@ int cmd_io(int argc, char **argv)
 	const char *dev = NULL;
 	int o, r = 0;
 
-	while (!r && (o = getopt_long(argc, argv, "", options, NULL)) != -1)
+	while (!r && (o = opt_next(argc, argv, "", options)) != -1)
 		r = parse_option(&p, o, optarg);
 	if (!r)
 		r = opt_dev(argc, argv, optind, &dev);

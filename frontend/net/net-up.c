@@ -568,7 +568,7 @@ static int parse_options(int argc, char **argv, struct up *u, const char **dev)
 {
 	int o, r = 0;
 
-	while (!r && (o = getopt_long(argc, argv, "", options, NULL)) != -1) {
+	while (!r && (o = opt_next(argc, argv, "", options)) != -1) {
 		if (o == 'n')
 			u->tap_name = optarg;
 		else if (o == 'm')

@@ -23,6 +23,7 @@ bare_start
 says 'no command' 2 'say what to do'
 says 'no such command' 2 "'frobnicate' is no command" frobnicate
 says 'help' 0 'usage: synth-blkfront' --help
+says 'help behind a command and its arguments' 0 'usage: synth-blkfront' io xvda --depth 4 --help
 says 'version' 0 'synth-blkfront [0-9]' --version
 says 'no disk' 3 'this domain has no disk' info
 front list --json
@@ -46,7 +47,11 @@ within 10 grep -q ready "$W/back.out" || { echo "Bail out! no back end"; exit 1;
 says 'no such disk' 3 'this domain has no disk xvdb' info xvdb
 says 'a name that is none' 2 "'eth0' is no device name" info eth0
 says 'two devices' 2 'one device is enough' info xvda xvdb
-says 'an option that does not exist' 2 'unrecognized option' io xvda --frob
+says 'an option that does not exist' 2 "^synth-blkfront: unrecognized option '--frob'" io xvda --frob
+says '... is told with what to do' 2 '^next: synth-blkfront --help' io xvda --frob
+says 'one that does not exist, of one letter' 2 "^synth-blkfront: unrecognized option '-z'" read xvda -z
+says 'an option without its argument' 2 "^synth-blkfront: option '--depth' requires an argument" io xvda --depth
+says 'an option with an argument too many' 2 "^synth-blkfront: option '--json' takes no argument" list --json=1
 says 'list' 0 'xvda +51712 +svbd +Initialising +InitWait +67108864' list
 front info 51712 --json
 is 'info --json' "$(got '[.dev, .vdev, .size, .backend_state, .secure_discard] | tostring')" '["xvda",51712,67108864,"InitWait",null]'

@@ -27,12 +27,25 @@ holds() # PROGRAM POD
 	ok "$1: each option of --help is in $2" "$(comm -23 <(printf '%s\n' "$help") <(grep -oE -- 'B<--[a-z][-a-z0-9]*' "$pod" | sed 's/B<//' | sort -u))"
 	ok "$1: each option that $2 describes is in --help" "$(comm -23 <(grep '^=item' "$pod" | long) <(printf '%s\n' "$help"))"
 }
+# Who asks a command for help gets it; the programs of many commands have one help for all.
+helps() # PROGRAM
+{
+	local command nr=0 bad=''
+	while read -r command; do
+		nr=$((nr + 1))
+		[ "$("$1" "$command" --help 2>&1)" = "$("$1" --help 2>&1)" ] && "$1" "$command" --help >/dev/null 2>&1 || bad="$bad $command"
+	done < <("$1" --help | sed -nE 's/^  (hostxen )?([a-z]+) .*/\2/p')
+	ok "$1: each of its commands has --help" "$bad$([ $nr -ge 4 ] || echo "$nr commands seen")"
+}
 holds synth-blkd backend/control/synth-blkd.8.pod
 holds synth-netd backend/net/synth-netd.8.pod
 holds synthctl toolstack/synthctl.1.pod
 holds synth-blkfront frontend/block/synth-blkfront.1.pod
 holds synth-netfront frontend/net/synth-netfront.1.pod
 holds hostxen hostxen/hostxen.1.pod
+helps synth-blkfront
+helps synth-netfront
+helps hostxen
 
 cd "$SYNTH_SRCDIR" || exit 99
 sources=(backend/worker/device.c backend/block/block.c backend/net/net.c)
