@@ -350,9 +350,41 @@ int client_call(struct client *c, struct json_object *req, double extra_s, struc
 	return rc;
 }
 
+struct json_object *ask_quietly(const struct opts *o, struct json_object *req)
+{
+	struct json_object *answer = NULL;
+	struct failure f = { 0 };
+	struct opts quick = *o;
+	struct client *c;
+
+	quick.given |= OPT_BIT(OPT_TIMEOUT);
+	quick.seconds[OPT_TIMEOUT] = 2;
+	if (client_open(&quick, &c, &f)) {
+		json_object_put(req);
+	} else {
+		if (client_call(c, req, 0, &answer, &f))
+			answer = NULL;
+		client_close(c);
+	}
+	failure_clear(&f);
+	return answer;
+}
+
+/* Does the request change anything? */
+static bool changes(struct json_object *req)
+{
+	static const char *const look[] = { "list", "show", "stat", "status" };
+
+	for (unsigned i = 0; i < ARRAY_SIZE(look); i++)
+		if (!strcmp(member(req, "cmd"), look[i]))
+			return false;
+	return true;
+}
+
 int ask(const struct opts *o, struct json_object *req, double extra_s, struct json_object **ret)
 {
 	struct failure f = { 0 };
+	bool change = changes(req);
 	struct client *c;
 	int rc = client_open(o, &c, &f);
 
@@ -362,6 +394,10 @@ int ask(const struct opts *o, struct json_object *req, double extra_s, struct js
 	}
 	rc = client_call(c, req, extra_s, ret, &f);
 	client_close(c);
+	if (rc == EXIT_INTERRUPTED && change && !f.why) {
+		f.why = strdup("what was asked is carried out all the same");
+		f.next = strdup("`synthctl show` and `synthctl daemon status` tell");
+	}
 	return rc ? failure_report(&f) : 0;
 }
 

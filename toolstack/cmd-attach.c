@@ -22,34 +22,13 @@ static void add_true(struct json_object *req, const char *name, bool value)
 		json_object_object_add(req, name, json_object_new_boolean(1));
 }
 
-/* Ask again on a new connection, briefly: the first one may hang. */
-static struct json_object *look(const struct opts *o, struct json_object *req)
-{
-	struct json_object *answer = NULL;
-	struct failure f = { 0 };
-	struct opts quick = *o;
-	struct client *c;
-
-	quick.given |= OPT_BIT(OPT_TIMEOUT);
-	quick.seconds[OPT_TIMEOUT] = 2;
-	if (client_open(&quick, &c, &f)) {
-		json_object_put(req);
-	} else {
-		if (client_call(c, req, 0, &answer, &f))
-			answer = NULL;
-		client_close(c);
-	}
-	failure_clear(&f);
-	return answer;
-}
-
 /* The device of domain @dom with this target (and this name, when it is not ""); the caller's, or NULL. */
 static struct json_object *find_attached(const struct opts *o, const char *dom, const struct spec *s)
 {
 	struct json_object *req = request_new("list"), *list, *found = NULL;
 
 	add_string(req, "dom", dom);
-	list = look(o, req);
+	list = ask_quietly(o, req);
 	for (size_t i = 0; json_object_is_type(list, json_type_array) && i < json_object_array_length(list); i++) {
 		struct json_object *dev = json_object_array_get_idx(list, i);
 
@@ -106,14 +85,14 @@ static int print_attached(const struct opts *o, struct json_object *dev)
 	return fflush(stdout) ? EXIT_FAILED : EXIT_OK;
 }
 
-static int attach_interrupted(const struct opts *o, const char *dom, const struct spec *s)
+int attach_interrupted(const struct opts *o, struct json_object *dev)
 {
-	struct json_object *dev = find_attached(o, dom, s);
 	char why[512], next[512];
 
 	if (!dev) {
-		complain("interrupted", "interrupted", "the disk is not attached, as far as synth-blkd says",
-			 "`synthctl list` tells");
+		snprintf(why, sizeof(why), "the %s is not attached, as far as %s says", service_of(o)->class,
+			 service_of(o)->program);
+		complain("interrupted", "interrupted", why, "`synthctl list` tells");
 		return EXIT_INTERRUPTED;
 	}
 	snprintf(why, sizeof(why), "%s is attached and %s, its front end is %s", member(dev, "device"),
@@ -175,7 +154,7 @@ static int attach(const struct opts *o, const char *dom, const struct spec *s)
 	client_close(c);
 	if (rc == EXIT_INTERRUPTED) {
 		failure_clear(&f);
-		return attach_interrupted(o, dom, s);
+		return attach_interrupted(o, find_attached(o, dom, s));
 	}
 	if (rc)
 		return failure_report(&f);
@@ -249,7 +228,7 @@ static int detach_interrupted(const struct opts *o, const char *dom, const char 
 
 	add_string(req, "dom", dom);
 	add_string(req, "dev", name);
-	dev = look(o, req);
+	dev = ask_quietly(o, req);
 	if (dev)
 		snprintf(why, sizeof(why), "%s is still there: %s, its front end is %s", member(dev, "device"),
 			 member(dev, "state"),

@@ -50,17 +50,42 @@ static bool link_text(const struct opts *o, char *text, size_t bytes)
 	return true;
 }
 
+/* The nic that @dom was given since @began (now_s()): it may have others like it.  The caller's, or NULL. */
+static struct json_object *find_new(const struct opts *o, const char *dom, const char *link, double began)
+{
+	struct json_object *req = request_new("list"), *list, *age, *found = NULL;
+
+	add_text(req, "dom", dom);
+	list = ask_quietly(o, req);
+	for (size_t i = 0; json_object_is_type(list, json_type_array) && i < json_object_array_length(list); i++) {
+		struct json_object *dev = json_object_array_get_idx(list, i);
+
+		if (!strcmp(member(dev, "target"), link) && json_object_object_get_ex(dev, "attached_s", &age) &&
+		    json_object_get_double(age) <= now_s() - began)
+			found = dev;
+	}
+	json_object_get(found);
+	json_object_put(list);
+	return found;
+}
+
 int cmd_attach_nic(const struct opts *any, char **args, int nr)
 {
 	struct opts to = *any;
 	const struct opts *o = &to;
 	struct json_object *req, *dev = NULL;
+	struct failure f = { 0 };
+	struct client *c;
 	char link[512];
+	double began;
 	int rc;
 
 	to.service = SERVICE_NIC;
 	if (!link_text(o, link, sizeof(link)))
 		return usage_error("a nic has one link: --tap, --bridge, --ovs, --pair, --stream or --null");
+	rc = client_open(o, &c, &f);
+	if (rc)
+		return failure_report(&f);
 	req = request_new("attach");
 	add_text(req, "class", "nic");
 	add_text(req, "dom", args[0]);
@@ -74,10 +99,18 @@ int cmd_attach_nic(const struct opts *any, char **args, int nr)
 	add_option(req, "wait", o, OPT_WAIT);
 	if (opt_has(o, OPT_USER_FRONTEND))
 		json_object_object_add(req, "user_frontend", json_object_new_boolean(1));
-	rc = ask(o, req, PATIENCE_S + o->seconds[OPT_WAIT], &dev);
-	if (!rc && opt_has(o, OPT_JSON))
+	began = now_s();
+	rc = client_call(c, req, PATIENCE_S + o->seconds[OPT_WAIT], &dev, &f);
+	client_close(c);
+	if (rc == EXIT_INTERRUPTED) {
+		failure_clear(&f);
+		return attach_interrupted(o, find_new(o, args[0], link, began));
+	}
+	if (rc)
+		return failure_report(&f);
+	if (opt_has(o, OPT_JSON))
 		rc = print_device(o, dev);
-	else if (!rc && !opt_has(o, OPT_QUIET))
+	else if (!opt_has(o, OPT_QUIET))
 		rc = puts(member(dev, "device")) < 0 || fflush(stdout) ? EXIT_FAILED : EXIT_OK;
 	json_object_put(dev);
 	return rc;

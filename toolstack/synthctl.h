@@ -134,6 +134,11 @@ static inline const struct service *service_of(const struct opts *o)
  */
 int ask_each(const struct opts *o, struct json_object *(*make)(void *arg), void *arg,
 	     struct json_object **ret) __must_check;
+/*
+ * Ask @req (taken over) on a new connection, for two seconds at most and without a complaint: how things stand when the
+ * first one was interrupted.  The caller's, or NULL.
+ */
+struct json_object *ask_quietly(const struct opts *o, struct json_object *req);
 /* client_open + client_call + report: for commands that need one answer. */
 int ask(const struct opts *o, struct json_object *req, double extra_s, struct json_object **ret) __must_check;
 
@@ -158,6 +163,8 @@ const char *member(struct json_object *o, const char *name);
 
 /* ------------------------------------------------------------------ commands */
 
+/* Ctrl-C ended an attach: says how things stand with @dev (taken over; NULL: not there).  EXIT_INTERRUPTED */
+int attach_interrupted(const struct opts *o, struct json_object *dev);
 int cmd_attach_nic(const struct opts *o, char **args, int nr);
 int cmd_set(const struct opts *o, char **args, int nr);
 int cmd_trace(const struct opts *o, char **args, int nr);

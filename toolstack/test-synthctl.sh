@@ -176,6 +176,23 @@ says 'Ctrl-C in detach says how things stand' 'web1/xvda is still there: InitWai
 interrupt "reply {$no, \"error\": {\"code\": \"notfound\", \"what\": \"no such device\"}}" "$synthctl" detach web1/xvda --wait 30
 [ $status = 130 ] || { echo "FAIL: Ctrl-C in detach: status $status"; failed=1; }
 says 'Ctrl-C in detach, device gone' 'is gone' err
+# Of nics there may be several alike: it is the new one that is told of.
+nic() { echo "{\"device\": \"web1/$1\", \"class\": \"nic\", \"state\": \"InitWait\", \"frontend_state\": null, \"target\": \"$2\", \"attached_s\": $3}"; } # ETHX LINK SECONDS
+interrupt "reply {$ok, \"result\": [$(nic eth0 bridge:br0 1000), $(nic eth1 bridge:br0 0), $(nic eth2 bridge:br1 0), $(nic eth3 bridge:br0 1000)]}" \
+	"$synthctl" --socket "$dir/blkd.sock" attach nic web1 --bridge br0 --wait 30
+[ $status = 130 ] || { echo "FAIL: Ctrl-C in attach nic: status $status"; failed=1; }
+says 'Ctrl-C in attach nic says how things stand' 'web1/eth1 is attached and InitWait' err
+says 'Ctrl-C in attach nic says what to do' '^next: .*synthctl detach web1/eth1' err
+interrupt "reply {$ok, \"result\": [$(nic eth0 bridge:br0 1000)]}" "$synthctl" --socket "$dir/blkd.sock" attach nic web1 --bridge br0 --wait 30
+[ $status = 130 ] || { echo "FAIL: Ctrl-C in attach nic: status $status"; failed=1; }
+says 'Ctrl-C in attach nic, nothing attached' 'the nic is not attached, as far as synth-netd says' err
+for args in 'set web1/eth0 --link down' 'resize web1/xvda 1G' 'daemon stop'; do
+	# shellcheck disable=SC2086
+	interrupt '' "$synthctl" --socket "$dir/blkd.sock" $args
+	[ $status = 130 ] || { echo "FAIL: Ctrl-C in $args: status $status"; failed=1; }
+	says "Ctrl-C in $args: what was asked for is done" 'interrupted: what was asked is carried out all the same' err
+	says "Ctrl-C in $args: what tells" '^next: .*synthctl' err
+done
 
 # Usage
 for args in '' 'nonsense' 'attach' 'attach nic web1 x' 'attach disk web1' 'attach disk a b c' 'detach web1' 'detach /xvda' 'show' 'list --ro' \
