@@ -162,9 +162,14 @@ bool daemon_wanted(const struct doctor *d, const struct doctor_class *k)
 	return !absent || devices_of(d, k) > 0 || (!other && k == &doctor_classes[0]);
 }
 
+static const char *run_prefix(const struct doctor *d)
+{
+	return d->hostxen ? "hostxen run -d 0 -- " : "";
+}
+
 static void check_absent(struct doctor *d, const struct doctor_daemon *m)
 {
-	const char *p = m->class->program, *run = d->hostxen ? "hostxen run -d 0 -- " : "";
+	const char *p = m->class->program;
 	uint32_t nr = devices_of(d, m->class);
 	struct finding *f;
 
@@ -189,7 +194,7 @@ static void check_absent(struct doctor *d, const struct doctor_daemon *m)
 	else
 		finding_why(f, "nothing can be attached");
 	finding_next(f, "start it: it serves what it finds in xenstore, and needs no tidying up before");
-	finding_command(f, "%s%s &", run, p);
+	finding_start(f, host_unit(d, p), run_prefix(d), p);
 }
 
 static void check_up(struct doctor *d, const struct doctor_daemon *m)
@@ -280,8 +285,8 @@ void daemon_check(struct doctor *d)
 			finding_next(f, "look at its log; end it and start it anew: guests only notice a pause");
 			if (m->lock_pid > 0) {
 				finding_command(f, "kill -9 %" PRId64, m->lock_pid);
-				finding_command(f, "%s%s &", d->hostxen ? "hostxen run -d 0 -- " : "",
-						m->class->program);
+				/* systemd may have done so already: then it does nothing. */
+				finding_start(f, host_unit(d, m->class->program), run_prefix(d), m->class->program);
 			}
 			break;
 		case DAEMON_FORBIDDEN:

@@ -65,6 +65,23 @@ static bool exists(const struct doctor *d, const char *path)
 	return access(full, F_OK) == 0;
 }
 
+bool host_unit(const struct doctor *d, const char *program)
+{
+	static const char *const dirs[] = { "/etc/systemd/system", "/run/systemd/system",
+					    "/usr/local/lib/systemd/system", "/usr/lib/systemd/system",
+					    "/lib/systemd/system" };
+	char path[128];
+
+	if (d->hostxen || !exists(d, "/run/systemd/system"))
+		return false;
+	for (unsigned i = 0; i < ARRAY_SIZE(dirs); i++) {
+		snprintf(path, sizeof(path), "%s/%s.service", dirs[i], program);
+		if (exists(d, path))
+			return true;
+	}
+	return false;
+}
+
 /* ------------------------------------------------------------------ Xen */
 
 void host_look(struct doctor *d)

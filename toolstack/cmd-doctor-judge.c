@@ -281,7 +281,10 @@ static void judge_unknown(struct case_of *c)
 		     program, remove);
 	free(remove);
 	finding_command(f, "synthctl daemon stop %s", c->d->class->word);
-	finding_command(f, "%s%s &", c->v->run_prefix, program);
+	if (c->v->unit) /* also waits for the end of what was just stopped */
+		finding_command(f, "systemctl restart %s", program);
+	else
+		finding_start(f, false, c->v->run_prefix, program);
 }
 
 /* ----------------------------------------------------------------- states */

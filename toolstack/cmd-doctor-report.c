@@ -90,6 +90,14 @@ void finding_command(struct finding *f, const char *fmt, ...)
 	va_end(ap);
 }
 
+void finding_start(struct finding *f, bool unit, const char *run_prefix, const char *program)
+{
+	if (unit)
+		finding_command(f, "systemctl start %s", program);
+	else /* a session of its own: it is to outlive the administrator's */
+		finding_command(f, "%ssetsid %s &", run_prefix, program);
+}
+
 static void finding_free(struct finding *f)
 {
 	for (unsigned i = 0; i < f->nr_commands; i++)

@@ -224,6 +224,7 @@ static void check_devices(struct doctor *d)
 		const struct doctor_device *dev = &d->store->devices[i];
 
 		v.daemon_up = daemon_of(d, dev->class);
+		v.unit = host_unit(d, dev->class->program);
 		judge_device(dev, &v, &d->report);
 		nr += dev->ours || dev->known;
 		known += dev->known;

@@ -65,6 +65,8 @@ struct finding *report_add(struct report *r, const char *check, enum level level
 void finding_why(struct finding *f, const char *fmt, ...) __printf(2, 3);
 void finding_next(struct finding *f, const char *fmt, ...) __printf(2, 3);
 void finding_command(struct finding *f, const char *fmt, ...) __printf(2, 3);
+/* The command that starts this daemon: the service manager's when it has a @unit, so that it stays in its care. */
+void finding_start(struct finding *f, bool unit, const char *run_prefix, const char *program);
 void report_clear(struct report *r);
 size_t report_count(const struct report *r, enum level level);
 /* Does it have a problem (warning, error) of this check about this subject? */
@@ -134,6 +136,7 @@ struct doctor_device {
 struct doctor_view {
 	uint32_t back_domid;
 	bool daemon_up;         /* it answered, and told its devices */
+	bool unit;              /* systemd has one for it */
 	const char *run_prefix; /* "hostxen run -d 0 -- ", or "" */
 };
 
@@ -183,7 +186,7 @@ struct doctor_daemon {
 
 struct doctor {
 	const struct opts *o;
-	const char *root; /* before /sys, /proc/xen, /dev/xen and scripts: "", or $SYNTH_SYSROOT of a test */
+	const char *root; /* before /sys, /proc/xen, /dev/xen, scripts, units: "", or $SYNTH_SYSROOT of a test */
 	bool hostxen, xen, dom0, is_root, interrupted;
 	char boot_id[40];
 	double timeout_s;
@@ -198,7 +201,8 @@ int read_small(const char *root, const char *path, char *buf, size_t bytes);
 /* Each adds its findings to d->report. */
 void host_look(struct doctor *d); /* first: is this Xen? */
 void host_check(struct doctor *d);
-void host_claims(struct doctor *d); /* fills bus, claimed */
+void host_claims(struct doctor *d);                          /* fills bus, claimed */
+bool host_unit(const struct doctor *d, const char *program); /* does systemd run here, with a unit for it? */
 void host_scripts(struct doctor *d);
 void host_space(struct doctor *d);
 void host_grants(struct doctor *d);

@@ -252,7 +252,8 @@ static void healthy(void **state)
 
 static void directories(void **state)
 {
-	struct doctor_view down = { .run_prefix = "run -- " };
+	struct doctor_view down = { .run_prefix = "run -- " },
+			   unit = { .daemon_up = true, .unit = true, .run_prefix = "" };
 	struct doctor_device d = well();
 
 	d.domain = DOMAIN_DEAD;
@@ -270,6 +271,10 @@ static void directories(void **state)
 	d = well();
 	d.known = false;
 	verdict(&d, "error unknown");
+	command(&d, &view, 0, "synthctl daemon stop disk");
+	command(&d, &view, 1, "setsid synth-blkd &");
+	command(&d, &unit, 0, "synthctl daemon stop disk");
+	command(&d, &unit, 1, "systemctl restart synth-blkd");
 	verdict_in(&d, &down, "");
 	d.other_daemon = true;
 	verdict(&d, "note unknown");

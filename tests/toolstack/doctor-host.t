@@ -60,6 +60,39 @@ eval "$commands"
 is 'the kernel took our device: as is advised' "$(cat "$bus/drivers/vbd/unbind")" vbd-1-$V
 is 'the kernel took our device: and it is gone' "$(problems)" ''
 
+# systemd: what it started stays in its care, and what it did not start comes to it
+mkdir "$W/bin"
+cat >"$W/bin/systemctl" <<SYSTEMCTL
+#!/bin/sh
+echo "\$*" >>"$W/systemctl.told"
+hostxen run -d 0 -- "\$2" >>"$W/blkd.log" 2>&1 &
+SYSTEMCTL
+chmod +x "$W/bin/systemctl"
+PATH=$W/bin:$PATH
+kill -KILL "$blkd_pid"
+blkd_wait_gone
+put usr/lib/systemd/system/synth-blkd.service ''
+is 'dead, and systemd does not run: started by hand' "$(advice daemon synth-blkd)" 'setsid synth-blkd &'
+put run/systemd/system/synth-netd.service ''
+sick 'dead, with systemd' 'error daemon synth-blkd'
+cure 'dead, with systemd' daemon
+is 'dead, with systemd: started by it' "$(cat "$W/systemctl.told")" 'start synth-blkd'
+adopt_daemon
+kill -STOP "$blkd_pid"
+is 'silent, with systemd: killed and started by it' "$(ctl doctor --timeout 0.5 --json | jq -r '.findings[] | select(.check == "daemon" and .level == "error") | .commands[]')" \
+	"$(printf '%s\n' "kill -9 $blkd_pid" 'systemctl start synth-blkd')"
+kill -CONT "$blkd_pid"
+check 'no longer silent' within 10 healthy
+dom0 xenstore-write $B/2/51744/synth/class disk $B/2/51744/synth/uuid 0 $B/2/51744/frontend /local/domain/2/device/vbd/51744 $B/2/51744/frontend-id 2 \
+	$B/2/51744/state 2 $B/2/51744/script "$named" $B/2/51744/params null:1M \
+	/local/domain/2/device/vbd/51744/backend $B/2/51744 /local/domain/2/device/vbd/51744/state 1 /libxl/2/device/vbd/51744/backend $B/2/51744 \
+	/libxl/2/device/vbd/51744/script "$named"
+sick 'a device it does not have, with systemd' 'error unknown 2/51744'
+cure 'a device it does not have, with systemd' unknown
+is 'a device it does not have, with systemd: started anew by it' "$(tail -n 1 "$W/systemctl.told")" 'restart synth-blkd'
+adopt_daemon
+check 'a device it does not have: it has it now' ctl detach --force 2/51744
+
 # modules
 for pair in evtchn:error gntdev:error privcmd:warning; do
 	name=${pair%:*}
