@@ -6,6 +6,8 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include "toolstack/spec.h"
 #include "toolstack/synthctl.h"
@@ -160,13 +162,86 @@ static int trace_stop(struct opts *o, const char *device)
 	return rc;
 }
 
+#define TRACE_LOOK_S  2.0
+#define TRACE_SNAPLEN 65535u /* as the daemon has them */
+#define TRACE_MAX_MIB 1024u
+#define PCAP_HEAD     16u /* bytes before each packet */
+
+enum trace_state { TRACE_UNKNOWN, TRACE_RUNS, TRACE_OVER, TRACE_GONE };
+
+/* Does it go on, with *@packets or more?  Unknown while daemon or worker cannot be asked: either may be about to be replaced. */
+static enum trace_state trace_look(const struct opts *any, const char *device, uint64_t *packets)
+{
+	struct opts o = *any;
+	struct json_object *req = nic_request("stat", device, &o), *list = NULL, *metrics, *v;
+	enum trace_state state = TRACE_UNKNOWN;
+	struct failure f = { 0 };
+	struct client *c;
+	int rc;
+
+	o.given |= OPT_BIT(OPT_TIMEOUT);
+	o.seconds[OPT_TIMEOUT] = TRACE_LOOK_S;
+	if (client_open(&o, &c, &f)) {
+		json_object_put(req);
+		failure_clear(&f);
+		return TRACE_UNKNOWN;
+	}
+	rc = client_call(c, req, 0, &list, &f);
+	client_close(c);
+	failure_clear(&f);
+	if (rc == EXIT_NOTFOUND)
+		return TRACE_GONE;
+	if (rc || !json_object_is_type(list, json_type_array)) {
+		json_object_put(list);
+		return TRACE_UNKNOWN;
+	}
+	metrics = json_object_object_get(json_object_array_get_idx(list, 0), "metrics");
+	if (json_object_array_length(list) == 0)
+		state = TRACE_GONE;
+	else if (json_object_object_get_ex(metrics, "tracing", &v))
+		state = json_object_get_int64(v) ? TRACE_RUNS : TRACE_OVER;
+	if (state == TRACE_RUNS && json_object_object_get_ex(metrics, "traced_packets", &v)) {
+		if (json_object_get_uint64(v) < *packets)
+			state = TRACE_OVER; /* this is another one */
+		*packets = json_object_get_uint64(v);
+	}
+	json_object_put(list);
+	return state;
+}
+
+/* It ended, and nobody here wanted that: well when the file is as big as it may be. */
+static int trace_over(const struct opts *o, const char *device, const char *path, enum trace_state state)
+{
+	uint64_t max = (uint64_t)(opt_has(o, OPT_MAX_SIZE) ? o->number[OPT_MAX_SIZE] : TRACE_MAX_MIB) << 20;
+	uint32_t snaplen = opt_has(o, OPT_SNAPLEN) ? o->number[OPT_SNAPLEN] : TRACE_SNAPLEN;
+	char what[320], next[PATH_MAX + 64];
+	struct stat st;
+
+	if (stat(path, &st) == 0 && (uint64_t)st.st_size + PCAP_HEAD + snaplen > max) {
+		if (!opt_has(o, OPT_QUIET))
+			fprintf(stderr, "%s is as big as it may be\n", path);
+		return EXIT_OK;
+	}
+	snprintf(what, sizeof(what), "the recording of %s has ended", device);
+	snprintf(next, sizeof(next), "what there was before is in %s", path);
+	complain("failed", what,
+		 state == TRACE_GONE ? "it was detached"
+				     : "its worker was replaced (an upgrade, a death), the file cannot be written, or "
+				       "another command ended it",
+		 next);
+	return EXIT_FAILED;
+}
+
 int cmd_trace(const struct opts *any, char **args, int nr)
 {
+	const struct timespec second = { .tv_sec = 1 };
+	enum trace_state state;
+	uint64_t packets = 0;
 	struct opts o = *any;
 	char path[PATH_MAX], *cwd;
 	struct json_object *req, *result = NULL;
 	sigset_t set;
-	int rc, sig, n;
+	int rc, n;
 
 	if (opt_has(&o, OPT_STOP) == opt_has(&o, OPT_WRITE))
 		return usage_error("trace wants either -w FILE or --stop");
@@ -195,6 +270,13 @@ int cmd_trace(const struct opts *any, char **args, int nr)
 		return rc;
 	if (!opt_has(&o, OPT_QUIET))
 		fprintf(stderr, "%s is recorded in %s; Ctrl-C ends it\n", args[0], path);
-	sigwait(&set, &sig);
-	return trace_stop(&o, args[0]);
+	for (;;) {
+		bool told = sigtimedwait(&set, NULL, &second) > 0;
+
+		state = trace_look(&o, args[0], &packets);
+		if (state == TRACE_OVER || state == TRACE_GONE)
+			return trace_over(&o, args[0], path, state);
+		if (told)
+			return trace_stop(&o, args[0]);
+	}
 }

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <json-c/json.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <unistd.h>
 #include "backend/control/control.h"
@@ -469,45 +470,91 @@ static void cmd_set(struct args *a)
 #define TRACE_SNAPLEN   65535u
 #define TRACE_MAX_BYTES (1ull << 30)
 
+struct trace_file {
+	struct ctl_req *req;
+	int fd; /* -1: none, a trace is to end */
+	char device[80], path[];
+};
+
+static void trace_free(struct trace_file *t)
+{
+	if (t->fd >= 0)
+		close(t->fd);
+	free(t);
+}
+
+/* It is not recorded into: what was made goes, when that is what is there. */
+static void trace_unmake(const struct trace_file *t)
+{
+	struct stat made, there;
+
+	if (t->fd >= 0 && fstat(t->fd, &made) == 0 && lstat(t->path, &there) == 0 && made.st_dev == there.st_dev &&
+	    made.st_ino == there.st_ino)
+		unlink(t->path);
+}
+
 static void trace_reply(void *arg, int err, const struct wire_msg *m)
 {
 	struct fault f = { .code = FAULT_FAILED };
+	struct trace_file *t = arg;
 
 	if (err == 0) {
-		ctl_ok(arg, NULL);
+		ctl_ok(t->req, NULL);
+		trace_free(t);
 		return;
 	}
-	fault_what(&f, "cannot trace");
-	fault_set(&f, FAULT_FAILED, err, "the worker did not take it: %s", strerror(-err));
-	ctl_fail(arg, &f);
+	fault_what(&f, "cannot trace %s", t->device);
+	if (err == -EBUSY) {
+		fault_set(&f, FAULT_BUSY, err, "it is recorded already");
+		fault_next(&f, "wait for the end of that, or end it: synthctl trace %s --stop", t->device);
+	} else {
+		fault_set(&f, FAULT_FAILED, err, "the worker did not take it: %s", strerror(-err));
+	}
+	trace_unmake(t);
+	ctl_fail(t->req, &f);
+	trace_free(t);
 }
 
 /* A new file: what is there is not written over, and a link is not followed. */
-static int trace_file(struct args *a, int *ret)
+static int trace_make(struct args *a, const struct device *d, struct trace_file **ret)
 {
 	const char *path = NULL;
+	struct trace_file *t;
 	int err = arg_text(a->o, "file", 4096, &path, &a->f);
 
-	*ret = -1;
-	if (err < 0 || !path)
+	if (err < 0)
 		return err;
-	if (*path != '/')
+	if (path && *path != '/')
 		return fault_set(&a->f, FAULT_USAGE, -EINVAL, "\"file\" must be an absolute path");
-	*ret = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (*ret >= 0)
-		return 0;
-	err = -errno;
-	return fault_set(&a->f, err == -EEXIST ? FAULT_EXISTS : FAULT_FAILED, err, "cannot make %s: %s", path,
-			 strerror(-err));
+	t = calloc(1, sizeof(*t) + (path ? strlen(path) : 0) + 1);
+	if (!t)
+		return fault_set(&a->f, FAULT_FAILED, -ENOMEM, "out of memory");
+	t->req = a->req;
+	t->fd = -1;
+	snprintf(t->device, sizeof(t->device), "%s", d->name);
+	if (path) {
+		strcpy(t->path, path);
+		t->fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+		if (t->fd < 0) {
+			err = -errno;
+			fault_set(&a->f, err == -EEXIST ? FAULT_EXISTS : FAULT_FAILED, err, "cannot make %s: %s", path,
+				  strerror(-err));
+			trace_free(t);
+			return err;
+		}
+	}
+	*ret = t;
+	return 0;
 }
 
 static void cmd_trace(struct args *a)
 {
 	struct wire_trace t = { .snaplen = TRACE_SNAPLEN };
 	uint32_t mib = (uint32_t)(TRACE_MAX_BYTES >> 20);
+	struct trace_file *file = NULL;
 	struct device *d;
 	char q[QUOTE_MAX], q2[QUOTE_MAX];
-	int err, fd = -1;
+	int err;
 
 	fault_what(&a->f, "cannot trace %s/%s", quote_text(q, a->dom), quote_text(q2, a->dev));
 	err = a->c->class->traces ? get_device(a, &d)
@@ -518,14 +565,15 @@ static void cmd_trace(struct args *a)
 		err = arg_count(a->o, "max_mib", 1, 1u << 20, &mib, &a->f);
 	t.max_bytes = (uint64_t)mib << 20;
 	if (err == 0)
-		err = trace_file(a, &fd);
+		err = trace_make(a, d, &file);
 	if (err == 0) {
-		err = device_trace(d, &t, fd, trace_reply, a->req);
-		if (err < 0)
+		err = device_trace(d, &t, file->fd, trace_reply, file);
+		if (err < 0) {
 			fault_set(&a->f, FAULT_FAILED, err, "no worker has it open at the moment");
+			trace_unmake(file);
+			trace_free(file);
+		}
 	}
-	if (fd >= 0)
-		close(fd); /* the question has its own */
 	if (err < 0)
 		fail(a);
 }

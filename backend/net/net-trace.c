@@ -21,7 +21,10 @@ int net_trace_start(struct net_trace *t, int fd, uint32_t snaplen, uint64_t max_
 	/* The magic of nanosecond times, in our byte order; Ethernet. */
 	const struct pcap_file h = { .magic = 0xa1b23c4d, .major = 2, .minor = 4, .snaplen = snaplen, .linktype = 1 };
 
-	net_trace_stop(t);
+	if (t->on) { /* somebody waits for that one */
+		close(fd);
+		return -EBUSY;
+	}
 	if (snaplen == 0 || max_bytes < sizeof(h) || write(fd, &h, sizeof(h)) != (ssize_t)sizeof(h)) {
 		close(fd);
 		return -EIO;

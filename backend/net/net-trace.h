@@ -16,7 +16,7 @@ struct net_trace {
 	uint64_t packets;
 };
 
-/* Takes @fd, an empty regular file open for writing. */
+/* Takes @fd, an empty regular file open for writing.  -EBUSY: a trace goes on. */
 int net_trace_start(struct net_trace *t, int fd, uint32_t snaplen, uint64_t max_bytes) __must_check;
 void net_trace_stop(struct net_trace *t);
 void net_trace_frame(struct net_trace *t, const uint8_t *frame, uint32_t bytes);

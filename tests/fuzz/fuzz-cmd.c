@@ -7,6 +7,7 @@
  * needs: json-c
  * Input: byte 0: how much is sent at a time, and how the stand-ins answer; then what a client sends.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <sys/socket.h>
@@ -16,6 +17,7 @@
 /* `trace` makes a file where it is told: not here. */
 static int fuzz_open(const char *path)
 {
+	errno = EACCES;
 	return path[0] == '/' && path[1] == 'x' ? dup(2) : -1;
 }
 #define open(path, flags, mode) fuzz_open(path)

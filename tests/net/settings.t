@@ -184,10 +184,13 @@ trace_start() # FILE ARGS...
 	timeout 40 synthctl trace sinner/eth0 -w "$file" "$@" >/dev/null 2>"$W/trace.err" &
 	trace=$!
 	children+=($trace)
-	disown $trace
 	within 10 eval '[ "$(metric sinner/eth0 tracing)" = 1 ]'
 }
 check 'a trace is started' trace_start "$W/p.pcap"
+out=$(ctl trace sinner/eth0 -w "$W/second.pcap" 2>&1)
+is 'a second one beside it is refused' $? 4
+like '... with what to do' "$out" 'cannot trace sinner/eth0: it is recorded already.*synthctl trace sinner/eth0 --stop'
+check '... and leaves no file' not [ -e "$W/second.pcap" ]
 bad_start m 2 0 connect say up line send 200 1 say sent line close
 within 10 said m up
 bad_start p 1 0 connect send 60 2 send-group 1514 1 say sent expect 1 close
@@ -196,7 +199,8 @@ line m
 check 'frames go both ways' within 10 said p 'back end 6'
 line m
 kill -TERM $trace # Ctrl-C is ignored in a background job of a script
-check 'a signal ends it' within 10 eval '[ "$(metric sinner/eth0 tracing)" = 0 ]'
+wait $trace
+is 'a signal ends it' "$? $(metric sinner/eth0 tracing)" '0 0'
 is 'the file has the frames of both ways, whole' "$(pcap "$W/p.pcap")" "$(printf '%s\n' '60 of 60, ffffffffffff, 88b5' '60 of 60, ffffffffffff, 88b5' \
 	'1514 of 1514, 01005e090909, 88b5' '200 of 200, ffffffffffff, 88b5')"
 if command -v tcpdump >/dev/null; then
@@ -210,10 +214,19 @@ check 'a trace of the first bytes' trace_start "$W/short.pcap" --snaplen 64
 bad 1 0 connect send 1514 2 close >/dev/null
 check 'it is stopped by another command' ctl trace sinner/eth0 --stop
 is 'the file has the first bytes' "$(pcap "$W/short.pcap")" "$(printf '%s\n' '64 of 1514, ffffffffffff, 88b5' '64 of 1514, ffffffffffff, 88b5')"
-kill -KILL $trace # it would stop the next one
+wait $trace
+is 'who waits for it hears that it has ended' "$? $(cat "$W/trace.err")" "1 sinner/eth0 is recorded in $W/short.pcap; Ctrl-C ends it
+synthctl: the recording of sinner/eth0 has ended: its worker was replaced (an upgrade, a death), the file cannot be written, or another command ended it
+next: what there was before is in $W/short.pcap"
+check 'a trace is started, and the daemon upgraded' trace_start "$W/upgrade.pcap"
+ctl daemon upgrade >/dev/null
+wait $trace
+is 'a trace that ends with its worker is told of' "$? $(grep -c 'has ended: its worker was replaced' "$W/trace.err")" '1 1'
 check 'a trace of a MiB at most' trace_start "$W/full.pcap" --max-size 1
 bad 1 0 connect send 4096 200 send 4096 200 close >/dev/null # dropped or not, they are seen
 check 'it ends by itself' within 10 eval '[ "$(metric sinner/eth0 tracing)" = 0 ]'
+wait $trace
+is '... and so does the command, well' $? 0
 is 'and is whole' "$(pcap "$W/full.pcap" | sort | uniq -c | sed 's/^ *//') $(($(stat -c %s "$W/full.pcap") <= 1 << 20))" '254 4096 of 4096, ffffffffffff, 88b5 1'
 
 world_end
