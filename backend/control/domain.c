@@ -58,6 +58,16 @@ static void read_text(struct domains *d, uint32_t domid, const char *leaf, char 
 	free(v);
 }
 
+/* 1 and *info, 0 when there is no such domain, -errno.  The list is the one such call that 4.17 and later libxenctrls share. */
+static int domain_info(struct domains *d, uint32_t domid, xc_domaininfo_t *info)
+{
+	int n = xc_domain_getinfolist(d->xc, domid, 1, info);
+
+	if (n < 0)
+		return -errno;
+	return n == 1 && info->domain == domid; /* the list begins with the first domain at or above @domid */
+}
+
 int domain_alive(struct domains *d, uint32_t domid, struct domain_id *id)
 {
 	struct path p;
@@ -66,21 +76,20 @@ int domain_alive(struct domains *d, uint32_t domid, struct domain_id *id)
 	if (domid > DOMID_LAST)
 		return 0;
 	if (d->xc) {
-		xc_dominfo_t info;
-		int n = xc_domain_getinfo(d->xc, domid, 1, &info);
+		xc_domaininfo_t info;
+		int n = domain_info(d, domid, &info);
 
-		/* The call answers with the first domain at or above @domid. */
-		if (n == 1 && info.domid == domid) {
-			if (info.dying)
+		if (n == 1) {
+			if (info.flags & XEN_DOMINF_dying)
 				return 0;
 			memcpy(id->handle, info.handle, sizeof(id->handle));
 			read_text(d, domid, "vm", id->vm, sizeof(id->vm));
 			return 1;
 		}
-		if (n >= 0 || errno == ESRCH || errno == ENOENT)
+		if (n == 0)
 			return 0;
-		if (errno != EPERM && errno != EACCES && errno != ENOSYS)
-			return -errno;
+		if (n != -EPERM && n != -EACCES && n != -ENOSYS)
+			return n;
 	}
 	path_domain(&p, domid);
 	if (domid != 0 && store_introduced(d->store, domid) != 1)
@@ -94,24 +103,23 @@ int domain_alive(struct domains *d, uint32_t domid, struct domain_id *id)
 int domain_end(struct domains *d, uint32_t domid, const struct domain_id *id, enum domain_end *ret)
 {
 	struct domain_id now = { 0 };
-	xc_dominfo_t info;
+	uint32_t reason;
+	xc_domaininfo_t info;
 
 	if (!d->xc)
 		return -ENOSYS;
-	if (xc_domain_getinfo(d->xc, domid, 1, &info) != 1 || info.domid != domid)
+	if (domain_info(d, domid, &info) != 1)
 		return -ESRCH;
 	memcpy(now.handle, info.handle, sizeof(now.handle));
 	if (!domain_same(&now, id))
 		return -ESRCH;
-	/* (libxenctrl tells a crash in a bit of its own.) */
-	if (info.crashed)
-		*ret = DOMAIN_ENDED;
-	else if (!info.shutdown)
+	reason = info.flags >> XEN_DOMINF_shutdownshift & XEN_DOMINF_shutdownmask;
+	if (!(info.flags & XEN_DOMINF_shutdown))
 		*ret = DOMAIN_RUNS;
-	else if (info.shutdown_reason == SHUTDOWN_suspend)
+	else if (reason == SHUTDOWN_suspend)
 		*ret = DOMAIN_SUSPENDED;
 	else
-		*ret = info.shutdown_reason == SHUTDOWN_reboot ? DOMAIN_REBOOTS : DOMAIN_ENDED;
+		*ret = reason == SHUTDOWN_reboot ? DOMAIN_REBOOTS : DOMAIN_ENDED;
 	return 0;
 }
 
@@ -131,9 +139,9 @@ int domain_unpause(struct domains *d, uint32_t domid)
 
 bool domain_paused(struct domains *d, uint32_t domid)
 {
-	xc_dominfo_t info;
+	xc_domaininfo_t info;
 
-	return d->xc && xc_domain_getinfo(d->xc, domid, 1, &info) == 1 && info.domid == domid && info.paused;
+	return d->xc && domain_info(d, domid, &info) == 1 && info.flags & XEN_DOMINF_paused;
 }
 
 bool domain_same(const struct domain_id *a, const struct domain_id *b)

@@ -4,6 +4,7 @@
  * handles, which domains there are, and restriction. The rest is in stubs.c.
  */
 #define __XEN_TOOLS__ 1
+#include "config.h"
 #include "hostxen/lib/lib.h"
 
 #include <dlfcn.h>
@@ -85,6 +86,7 @@ static int next_domain(uint32_t domid, uint32_t *flags)
 	return -1;
 }
 
+#if HAVE_DECL_XC_DOMAIN_GETINFO /* until Xen 4.17, whose xenstored calls it */
 EXPORT int xc_domain_getinfo(xc_interface *xch, uint32_t first_domid, unsigned int max_doms, xc_dominfo_t *info)
 {
 	unsigned n = 0;
@@ -109,6 +111,7 @@ EXPORT int xc_domain_getinfo(xc_interface *xch, uint32_t first_domid, unsigned i
 	errno = ESRCH; /* the hypercall's answer */
 	return -1;
 }
+#endif
 
 static void fill(xc_domaininfo_t *info, int id, uint32_t flags)
 {
