@@ -88,14 +88,12 @@ int port_bind_interdomain(struct handle *h, uint32_t rdom, uint32_t rport);
 int port_bind_virq(struct handle *h, uint32_t virq);
 int port_unbind(struct handle *h, uint32_t port);
 void port_send(struct domain *d, uint32_t port);
-void virq_raise(uint32_t virq);
 
 int notify_add(struct handle *h, uint32_t domid, uint32_t gref, uint32_t offset, uint32_t port);
 int notify_fire(struct handle *h, uint32_t id);
 
 /* serve.c ---------------------------------------------------------------------- */
 int serve_listen(const char *path);
-void serve_domain_gone(struct domain *d, bool kill_processes);
 
 /* xenbus.c --------------------------------------------------------------------- */
 int proxy_new(struct domain *d, struct proxy **ret); /* makes region, grant 1 and port; listens */

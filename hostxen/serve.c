@@ -254,6 +254,18 @@ static int op_create(struct conn *c, const struct hx_req *q, int fd, struct answ
 	return 0;
 }
 
+/* Its processes are in no domain any more: all they ask fails. */
+static void serve_domain_gone(struct domain *d, bool kill_processes)
+{
+	for (struct conn *c = conns; c; c = c->next) {
+		if (c->dom != d)
+			continue;
+		c->dom = NULL;
+		if (kill_processes && c->pid > 1)
+			(void)kill(c->pid, SIGKILL);
+	}
+}
+
 static int op_destroy(struct conn *c, const struct hx_req *q, int fd, struct answer *a)
 {
 	struct domain *d = domain_find(q->arg[0]);
@@ -476,16 +488,4 @@ int serve_listen(const char *path)
 		return -errno;
 	src = (struct source){ .fire = listen_fire, .fd = fd };
 	return source_add(&src, EPOLLIN);
-}
-
-/* Its processes are in no domain any more: all they ask fails. */
-void serve_domain_gone(struct domain *d, bool kill_processes)
-{
-	for (struct conn *c = conns; c; c = c->next) {
-		if (c->dom != d)
-			continue;
-		c->dom = NULL;
-		if (kill_processes && c->pid > 1)
-			(void)kill(c->pid, SIGKILL);
-	}
 }

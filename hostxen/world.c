@@ -91,7 +91,7 @@ void port_send(struct domain *d, uint32_t port)
 		port_deliver(rd, hx_link_port(link));
 }
 
-void virq_raise(uint32_t virq)
+static void virq_raise(uint32_t virq)
 {
 	struct domain *d = domain_find(0);
 	if (d && d->virq[virq])

@@ -22,7 +22,7 @@ struct case_of {
 	const struct path *end_path;
 };
 
-const char *device_subject(const struct doctor_device *d, char *buf, size_t bytes)
+static const char *device_subject(const struct doctor_device *d, char *buf, size_t bytes)
 {
 	if (d->known && d->name[0])
 		snprintf(buf, bytes, "%s", d->name);

@@ -142,8 +142,6 @@ struct doctor_view {
 
 /* Everything that is wrong with this device's directories, links and states. */
 void judge_device(const struct doctor_device *d, const struct doctor_view *v, struct report *r);
-/* A sentence's worth of room for "1/51712" or the daemon's name of it; @buf at least 96 bytes. */
-const char *device_subject(const struct doctor_device *d, char *buf, size_t bytes);
 
 /* ------------------------------------------------------------------ what was seen */
 

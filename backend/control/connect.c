@@ -45,7 +45,7 @@ static void rings_over(struct device *d)
 	record_remove(d);
 }
 
-void device_refused(struct device *d, const char *fmt, ...)
+static void __printf(2, 3) device_refused(struct device *d, const char *fmt, ...)
 {
 	va_list ap;
 

@@ -327,7 +327,6 @@ void device_worker_lost(struct device *d, const char *how);
 int device_trace(struct device *d, const struct wire_trace *t, int fd, worker_reply_fn *fn, void *arg) __must_check;
 void device_broken(struct device *d, const char *why, size_t bytes); /* the worker's words, which may be the guest's */
 void device_wire_event(struct control *c, struct worker *w, const struct wire_msg *m);
-void device_refused(struct device *d, const char *fmt, ...) __printf(2, 3);
 
 /* layout.c */
 int layout_paths(struct device *d);

@@ -186,11 +186,6 @@ void ctl_fail(struct ctl_req *req, const struct fault *f)
 	req_end(req, o);
 }
 
-void *ctl_arg(struct ctl_req *req)
-{
-	return req->ctl->arg;
-}
-
 /* ------------------------------------------------------------------ input */
 
 /* Answered once; nothing more is read. */

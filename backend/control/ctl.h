@@ -32,6 +32,5 @@ void ctl_close(struct ctl *c); /* NULL ok; removes the socket; sends what can be
 /* Each ends the request.  @result is taken; NULL stands for {}. */
 void ctl_ok(struct ctl_req *req, struct json_object *result);
 void ctl_fail(struct ctl_req *req, const struct fault *f);
-void *ctl_arg(struct ctl_req *req);
 
 #endif

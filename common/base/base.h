@@ -24,9 +24,8 @@
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 
-/* A shared word read or written once, whole, by the compiler's promise. */
-#define READ_ONCE(x)     (*(const volatile __typeof__(x) *)&(x))
-#define WRITE_ONCE(x, v) (*(volatile __typeof__(x) *)&(x) = (v))
+/* A shared word read once, whole, by the compiler's promise. */
+#define READ_ONCE(x) (*(const volatile __typeof__(x) *)&(x))
 
 /* Monotonic time in nanoseconds. */
 uint64_t now_ns(void);

@@ -1,63 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* span.c - bounded reads of foreign bytes, strict numbers in text. */
+/* span.c - words and strict numbers in foreign text. */
 #include <errno.h>
-#include <endian.h>
 #include "common/span/span.h"
-
-int span_get_bytes(struct span *s, void *ret, size_t bytes)
-{
-	if (bytes > s->left)
-		return -EBADMSG;
-	if (bytes)
-		memcpy(ret, s->p, bytes);
-	s->p += bytes;
-	s->left -= bytes;
-	return 0;
-}
-
-int span_skip(struct span *s, size_t bytes)
-{
-	if (bytes > s->left)
-		return -EBADMSG;
-	s->p += bytes;
-	s->left -= bytes;
-	return 0;
-}
-
-int span_get_u8(struct span *s, uint8_t *ret)
-{
-	return span_get_bytes(s, ret, 1);
-}
-
-int span_get_u16(struct span *s, uint16_t *ret)
-{
-	uint16_t v;
-	int r = span_get_bytes(s, &v, sizeof(v));
-
-	if (r == 0)
-		*ret = le16toh(v);
-	return r;
-}
-
-int span_get_u32(struct span *s, uint32_t *ret)
-{
-	uint32_t v;
-	int r = span_get_bytes(s, &v, sizeof(v));
-
-	if (r == 0)
-		*ret = le32toh(v);
-	return r;
-}
-
-int span_get_u64(struct span *s, uint64_t *ret)
-{
-	uint64_t v;
-	int r = span_get_bytes(s, &v, sizeof(v));
-
-	if (r == 0)
-		*ret = le64toh(v);
-	return r;
-}
 
 int span_get_until(struct span *s, char sep, struct span *ret)
 {

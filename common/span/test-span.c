@@ -1,30 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* test-span.c - foreign bytes and foreign numbers. */
+/* test-span.c - words and numbers in foreign text. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <cmocka.h>
 #include "common/span/span.h"
-
-static void getter_reads_whole_or_leaves_all_alone(void **state)
-{
-	static const uint8_t bytes[] = { 1, 2, 3, 4, 5 };
-	struct span s = span_of(bytes, sizeof(bytes));
-	uint32_t v = 99;
-	uint64_t w = 99;
-	uint8_t b;
-
-	assert_int_equal(span_get_u64(&s, &w), -EBADMSG);
-	assert_int_equal(w, 99);
-	assert_int_equal(s.left, 5);
-	assert_int_equal(span_get_u32(&s, &v), 0);
-	assert_int_equal(v, 0x04030201);
-	assert_int_equal(span_skip(&s, 2), -EBADMSG);
-	assert_int_equal(span_get_u8(&s, &b), 0);
-	assert_int_equal(b, 5);
-	assert_int_equal(span_get_u8(&s, &b), -EBADMSG);
-}
 
 static void until_consumes_the_separator(void **state)
 {
@@ -90,7 +71,6 @@ static void sizes_take_binary_suffixes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(getter_reads_whole_or_leaves_all_alone),
 		cmocka_unit_test(until_consumes_the_separator),
 		cmocka_unit_test(only_plain_decimal_is_a_number),
 		cmocka_unit_test(numbers_are_bounded),

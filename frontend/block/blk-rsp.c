@@ -5,41 +5,23 @@
 #include <errno.h>
 #include <xen/io/blkif.h>
 
-static int make(struct blk_flight *f, uint32_t nr, uint32_t gen)
+int blk_flight_again(struct blk_flight *f, uint32_t nr)
 {
 	struct blk_flight_slot *slot = calloc(nr, sizeof(*slot));
+	uint32_t gen = 0;
 
 	if (!slot)
 		return -ENOMEM;
-	f->slot = slot;
-	f->nr = nr;
-	f->used = 0;
-	f->free = 0;
+	for (uint32_t i = 0; i < f->nr; i++)
+		gen = MAX(gen, f->slot[i].gen);
 	for (uint32_t i = 0; i < nr; i++) {
-		slot[i].gen = gen;
+		slot[i].gen = gen + 1;
 		slot[i].op = BLK_RSP_IDLE;
 		slot[i].next = i + 1 < nr ? i + 1 : BLK_RSP_NONE;
 	}
+	free(f->slot);
+	*f = (struct blk_flight){ .slot = slot, .nr = nr };
 	return 0;
-}
-
-int blk_flight_init(struct blk_flight *f, uint32_t nr)
-{
-	return make(f, nr, 0);
-}
-
-int blk_flight_again(struct blk_flight *f, uint32_t nr)
-{
-	struct blk_flight_slot *before = f->slot;
-	uint32_t gen = 0;
-	int err;
-
-	for (uint32_t i = 0; i < f->nr; i++)
-		gen = MAX(gen, before[i].gen);
-	err = make(f, nr, gen + 1);
-	if (err == 0)
-		free(before);
-	return err;
 }
 
 void blk_flight_fini(struct blk_flight *f)

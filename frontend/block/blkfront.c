@@ -487,11 +487,6 @@ uint64_t blkfront_sectors(const struct blkfront *b)
 	return atomic_load_explicit(&b->sectors, memory_order_relaxed);
 }
 
-int blkfront_dispatch(struct blkfront *b)
-{
-	return front_dispatch(b->front);
-}
-
 struct blkfront_queue *blkfront_queue(struct blkfront *b, uint32_t i)
 {
 	return &b->queue[i];

@@ -3,8 +3,8 @@
  * blkfront.h - the block front end as a library: open a disk, submit, complete.
  *
  * Theory.  One `struct blkfront` a disk, one `struct blkfront_queue` a ring.  A queue is used by one thread at a
- * time; queues share nothing that is written on the data path.  Opening, closing and blkfront_dispatch() belong to
- * one control thread, which owns the xenstore connection.
+ * time; queues share nothing that is written on the data path.  Opening and closing belong to one control
+ * thread; between them the xenstore connection is the watching thread's (blkfront_watch()).
  *
  * Memory.  Each queue has a pool of buffers, zeroed and granted at connect.  I/O on a pool buffer moves no byte
  * in this process; I/O on other memory (blkfront_xfer) is copied through the pool.  Grants:
@@ -104,9 +104,7 @@ bool blkfront_away(const struct blkfront *b);
 /* Wait no longer for what is in flight: all fails with -ETIMEDOUT, on every queue, and only closing is left.  Whether
  * writes among it reach the disk is not known. */
 void blkfront_give_up(struct blkfront *b);
-/* Control thread, when store_fd() is readable. */
-int blkfront_dispatch(struct blkfront *b);
-/* Or leave that to a thread of the library's, until blkfront_close(); the xenstore connection is its own meanwhile. */
+/* A thread of the library's looks at the back end until blkfront_close(); the xenstore connection is its own meanwhile. */
 int blkfront_watch(struct blkfront *b) __must_check;
 
 struct blkfront_queue *blkfront_queue(struct blkfront *b, uint32_t i);

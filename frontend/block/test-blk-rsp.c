@@ -14,7 +14,7 @@ static struct blk_flight flight;
 
 static int setup(void **state)
 {
-	return blk_flight_init(&flight, NR);
+	return blk_flight_again(&flight, NR);
 }
 
 static int teardown(void **state)

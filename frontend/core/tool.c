@@ -100,7 +100,8 @@ void catch_signals(void)
 	signal(SIGPIPE, SIG_IGN);
 }
 
-int tool_store(struct store **ret)
+/* xenstore, and the devices of these types: 0, or an exit status with the reason told. */
+static int tool_store(struct store **ret)
 {
 	int err = store_open(ret);
 
@@ -111,7 +112,8 @@ int tool_store(struct store **ret)
 	return 0;
 }
 
-int tool_devices(struct store *s, const char *const *types, uint32_t nr_types, struct front_dev **devs, uint32_t *nr)
+static int tool_devices(struct store *s, const char *const *types, uint32_t nr_types, struct front_dev **devs,
+			uint32_t *nr)
 {
 	int err = front_list(s, types, nr_types, devs, nr);
 
@@ -169,7 +171,8 @@ int tool_main(const char *name, const struct command *commands, size_t nr, void 
 	return usage("'%s' is no command", argv[1]);
 }
 
-int opt_json_only(int argc, char **argv, bool *json)
+/* Of the commands that take --json alone. */
+static int opt_json_only(int argc, char **argv, bool *json)
 {
 	static const struct option json_only[] = { { "json", 0, NULL, 'j' }, { NULL, 0, NULL, 0 } };
 	int o;

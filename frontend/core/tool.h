@@ -32,9 +32,6 @@ int opt_dev(int argc, char **argv, int first, const char **ret);
 extern _Atomic bool interrupted;
 void catch_signals(void);
 
-/* xenstore, and the devices of these types: 0, or an exit status with the reason told. */
-int tool_store(struct store **ret);
-int tool_devices(struct store *s, const char *const *types, uint32_t nr_types, struct front_dev **devs, uint32_t *nr);
 /* A numeric node; @otherwise when it is missing or no number. */
 uint64_t tool_node(struct store *s, const char *dir, const char *leaf, uint64_t otherwise);
 
@@ -70,8 +67,6 @@ struct command {
 /* Run the command that argv[1] names; --help and --version are @help() and the package's version. */
 int tool_main(const char *name, const struct command *commands, size_t nr, void (*help)(void), int argc, char **argv);
 void tool_help(const struct command *commands, size_t nr);
-/* The commands that take --json alone. */
-int opt_json_only(int argc, char **argv, bool *json);
 
 /* Members of a JSON object; a double with six digits. */
 void put_d(struct json_object *o, const char *name, double v);

@@ -212,14 +212,6 @@ void probe_build(const struct probe *p, uint8_t *b, uint32_t bytes, bool fill, b
 
 /* ------------------------------------------------------------------ checking */
 
-const char *probe_text(enum probe_result r)
-{
-	static const char *const texts[PROBE_NR] = { "right", "not ours", "other bytes than were sent",
-						     "a wrong checksum" };
-
-	return (unsigned)r < PROBE_NR ? texts[r] : "?";
-}
-
 /* The frame's length without an Ethernet padding; 0 when the IP header does not fit the frame. */
 static uint32_t ip_end(const uint8_t *b, const struct frame_head *h, uint32_t bytes)
 {

@@ -46,7 +46,6 @@ enum probe_result {
 	PROBE_CSUM,    /* its checksum is wrong */
 	PROBE_NR
 };
-const char *probe_text(enum probe_result r);
 /*
  * Look at @bytes of a frame as received.  @check: the payload and the checksum too; @blank: the checksum was left to
  * us, so it is the pseudo header's sum that must be right.  PROBE_OK: *ret is filled, *data: bytes carried (TCP).

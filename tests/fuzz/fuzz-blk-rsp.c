@@ -40,11 +40,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct model m;
 	struct feed f = { data, size };
-	struct blk_flight fl;
+	struct blk_flight fl = { 0 };
 	uint32_t nr = feed_u8(&f) % SLOTS + 1, slot;
 
 	memset(&m, 0, sizeof(m));
-	must(blk_flight_init(&fl, nr) == 0);
+	must(blk_flight_again(&fl, nr) == 0);
 	while (f.left) {
 		uint8_t what = feed_u8(&f);
 		struct blkif_response r;

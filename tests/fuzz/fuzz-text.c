@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * fuzz-text.c - libFuzzer target: strict numbers, sizes, rates, names of devices, targets of nics, metrics, spans.
+ * fuzz-text.c - libFuzzer target: strict numbers, sizes, rates, names of devices, targets of nics, metrics, words.
  * links: common/span/span.c common/metrics/metrics.c backend/control/fault.c backend/net/net-rate.c backend/net/net-target.c
  * links: backend/block/blk-dev.c frontend/block/vdev.c
  * Input: byte 0 chooses the reader, the rest is its text.
@@ -167,53 +167,20 @@ static void metrics(const uint8_t *p, size_t bytes)
 	must(rc == -ENOENT || rc == -EBADMSG);
 }
 
-static void spans(struct feed *f)
+static void words(const uint8_t *p, size_t bytes)
 {
-	struct span s = span_of(f->p, f->left), part;
-	const uint8_t *end = f->p + f->left;
-	uint8_t buf[16];
-	uint64_t v64;
-	uint32_t v32;
-	uint16_t v16;
-	uint8_t v8;
+	struct span s = span_of(p, bytes), word;
+	const uint8_t *end = p + bytes;
 
-	/* the bytes say themselves how they are to be read */
-	for (size_t at = 0; at < f->left; at++) {
-		size_t before = s.left, want = 0;
-		int rc;
+	while (s.left) {
+		const uint8_t *at = s.p;
+		size_t before = s.left;
 
-		switch (f->p[at] & 7) {
-		case 0:
-			rc = span_get_u8(&s, &v8), want = 1;
-			break;
-		case 1:
-			rc = span_get_u16(&s, &v16), want = 2;
-			break;
-		case 2:
-			rc = span_get_u32(&s, &v32), want = 4;
-			break;
-		case 3:
-			rc = span_get_u64(&s, &v64), want = 8;
-			break;
-		case 4:
-			want = f->p[at] >> 4, rc = span_get_bytes(&s, buf, want);
-			break;
-		case 5:
-			want = f->p[at] >> 3, rc = span_skip(&s, want);
-			break;
-		default:
-			rc = span_get_until(&s, '\n', &part);
-			must(rc == (before ? 0 : -EBADMSG));
-			if (rc == 0) {
-				must(part.p + part.left <= end && !memchr(part.p, '\n', part.left) && s.left < before);
-				want = before - s.left;
-			}
-			before = s.left + (rc ? 0 : want);
-		}
-		must(rc == 0 || rc == -EBADMSG);
-		must(rc == 0 ? s.left == before - want : s.left == before);
-		must(s.p + s.left == end);
+		must(span_get_until(&s, '\n', &word) == 0);
+		must(word.p == at && word.left <= before && !memchr(word.p, '\n', word.left));
+		must(s.left == before - word.left - (word.left < before) && s.p + s.left == end);
 	}
+	must(span_get_until(&s, '\n', &word) == -EBADMSG && s.p == end);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -240,7 +207,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		metrics(f.p, f.left);
 		break;
 	default:
-		spans(&f);
+		words(f.p, f.left);
 	}
 	free(text);
 	return 0;
