@@ -19,8 +19,7 @@ frontend_libsynth_front_tool_la_CPPFLAGS = $(frontend_cppflags) $(JSONC_CFLAGS)
 # What decides about a back end's bytes: a fuzzer links it alone.
 frontend_libsynth_blkfront_pure_la_SOURCES = \
 	frontend/block/blk-rsp.h frontend/block/blk-rsp.c \
-	frontend/block/blk-verify.h frontend/block/blk-verify.c \
-	frontend/block/vdev.h frontend/block/vdev.c
+	frontend/block/blk-verify.h frontend/block/blk-verify.c
 
 frontend_libsynth_blkfront_la_SOURCES = \
 	frontend/block/blkfront.h frontend/block/blkfront-impl.h \
@@ -67,13 +66,13 @@ frontend_synth_netfront_CPPFLAGS = $(frontend_cppflags) $(JSONC_CFLAGS)
 frontend_synth_netfront_LDADD = frontend/libsynth-front-tool.la frontend/libsynth-netfront.la $(XEN_LIBS) $(JSONC_LIBS) -lpthread
 
 if HAVE_CMOCKA
-frontend_tests = frontend/core/test-pace frontend/block/test-blk-rsp frontend/block/test-vdev frontend/net/test-net-rsp frontend/net/test-net-probe
+frontend_tests = frontend/core/test-pace frontend/block/test-blk-rsp frontend/block/test-blk-verify frontend/net/test-net-rsp frontend/net/test-net-probe
 check_PROGRAMS += $(frontend_tests)
 TESTS += $(frontend_tests)
 frontend_core_test_pace_SOURCES = frontend/core/test-pace.c frontend/core/pace.c
 frontend_core_test_pace_LDADD = $(CMOCKA_LIBS)
 frontend_block_test_blk_rsp_LDADD = frontend/libsynth-blkfront-pure.la common/libsynth-pure.la $(CMOCKA_LIBS)
-frontend_block_test_vdev_LDADD = frontend/libsynth-blkfront-pure.la common/libsynth-pure.la $(CMOCKA_LIBS)
+frontend_block_test_blk_verify_LDADD = frontend/libsynth-blkfront-pure.la common/libsynth-pure.la $(CMOCKA_LIBS)
 frontend_net_test_net_rsp_LDADD = frontend/libsynth-netfront-pure.la common/libsynth-pure.la $(CMOCKA_LIBS)
 frontend_net_test_net_probe_LDADD = frontend/libsynth-netfront-pure.la common/libsynth-pure.la $(CMOCKA_LIBS)
 endif

@@ -35,18 +35,18 @@ groups()
 	echo "nic's slots backend/net/net-tx.c backend/net/net-rx.c backend/net/net-hdr.c"
 	echo "nic's rules backend/net/net-mcast.c backend/net/net-rate.c backend/net/net-target.c"
 	echo "pair ring backend/net/pair-ring.c"
-	echo "settings backend/control/spec.c backend/block/image-uri.c backend/block/blk-dev.c"
+	echo "settings backend/control/spec.c backend/block/image-uri.c common/xen/vdev.c"
 	echo "worker's socket backend/control/wire.c"
 	echo "front ends' answers frontend/block/blk-rsp.c frontend/net/net-rsp.c"
 }
 
 lib=$(ls common/base/*.c common/event/*.c common/log/*.c common/metrics/*.c common/net/*.c common/ring/*.c common/span/*.c \
-	common/xenbus/*.c backend/*.c backend/block/{blk-dev,blk-front,blk-journal,blk-overlap,blk-parse,blk-req,fence,image,image-uri}.c \
+	common/xen/vdev.c common/xenbus/*.c backend/*.c backend/block/{blk-front,blk-journal,blk-overlap,blk-parse,blk-req,fence,image,image-uri}.c \
 	backend/control/{ctl,fault,front-nodes,nodes,record,spec,wire}.c \
 	backend/net/{net-front,net-hdr,net-mcast,net-pace,net-rate,net-rx,net-target,net-tx,pair-ring}.c \
 	backend/net/*journal*.c backend/net/*redo*.c backend/worker/{journal,moderate,poll}.c \
-	frontend/block/{blk-rsp,blk-verify,vdev}.c frontend/net/{net-probe,net-rsp}.c 2>/dev/null | grep -v /test-)
-units=$(ls common/ring/test-*.c common/span/test-*.c common/net/test-*.c common/xenbus/test-*.c common/metrics/test-*.c \
+	frontend/block/{blk-rsp,blk-verify}.c frontend/net/{net-probe,net-rsp}.c 2>/dev/null | grep -v /test-)
+units=$(ls common/ring/test-*.c common/span/test-*.c common/net/test-*.c common/xen/test-vdev.c common/xenbus/test-*.c common/metrics/test-*.c \
 	backend/block/test-{blk-*,fence,image}.c backend/control/test-{record,spec,wire}.c backend/net/test-*.c backend/worker/test-journal*.c \
 	backend/test-*.c frontend/block/test-blk-rsp.c frontend/net/test-net-rsp.c 2>/dev/null || true)
 targets=$(ls tests/fuzz/fuzz-*.c)

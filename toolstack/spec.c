@@ -66,6 +66,7 @@ static size_t letters(const char *s)
 	return strspn(s, "abcdefghijklmnopqrstuvwxyz");
 }
 
+/* By its looks alone.  That there is no hdz1 the daemon says (common/xen/vdev.h); else a file "a.img=hdz1" would be looked for. */
 bool spec_is_dev(const char *text)
 {
 	const char *s = text;

@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdio.h>
 #include <cmocka.h>
+#include "common/xen/vdev.h"
 #include "toolstack/spec.h"
 
 static void good(const char *text, const char *target, const char *dev)
@@ -141,6 +142,18 @@ static void device_names(void **state)
 	assert_false(spec_is_dev("vda"));
 }
 
+static void every_name_of_a_disk_looks_like_one(void **state)
+{
+	char name[VDEV_NAME_MAX];
+	uint32_t vdev;
+
+	for (uint32_t n = 0; vdev_nth(n, &vdev) == 0; n++) {
+		vdev_name(vdev | 1, name);
+		if (!spec_is_dev(name))
+			fail_msg("%s is taken for a file's", name);
+	}
+}
+
 static void device_names_of_objects(void **state)
 {
 	char dom[8], dev[SPEC_DEV_MAX];
@@ -253,6 +266,7 @@ int main(void)
 		cmocka_unit_test(other_schemes),
 		cmocka_unit_test(hostile_bytes_are_refused),
 		cmocka_unit_test(device_names),
+		cmocka_unit_test(every_name_of_a_disk_looks_like_one),
 		cmocka_unit_test(device_names_of_objects),
 		cmocka_unit_test(xl_syntax),
 		cmocka_unit_test(random_texts_are_survived),

@@ -11,11 +11,11 @@
 #include <unistd.h>
 #include <xen/xen.h>
 #include <xen/io/blkif.h>
-#include "backend/block/blk-control.h"
 #include "backend/block/blk-front.h"
 #include "backend/block/blk-journal.h"
 #include "backend/block/fence.h"
 #include "backend/block/image.h"
+#include "backend/control/class.h"
 #include "backend/control/spec.h"
 #include "common/span/span.h"
 
@@ -186,7 +186,7 @@ static void blk_nodes_birth(const void *spec, uint32_t vdev, struct nodes *n)
 	const uint32_t both = NODE_BACK | NODE_MIRROR;
 	char name[VDEV_NAME_MAX];
 
-	blk_dev_name(vdev, name);
+	vdev_name(vdev, name);
 	nodes_add(n, NODE_FRONT, "virtual-device", "%u", vdev);
 	nodes_add(n, NODE_FRONT, "device-type", "%s", type);
 	nodes_add(n, NODE_FRONT, "trusted", "1");
@@ -473,9 +473,9 @@ static const struct control_class block_control_class = {
 	.program = "synth-blkd",
 	.worker = "synth-blkd-worker",
 	.stem = "blkd",
-	.dev_parse = blk_dev_parse,
-	.dev_name = blk_dev_name,
-	.dev_nth = blk_dev_nth,
+	.dev_parse = vdev_parse,
+	.dev_name = vdev_name,
+	.dev_nth = vdev_nth,
 	.spec_new = blk_spec_new,
 	.spec_load = blk_spec_load,
 	.spec_free = blk_spec_free,

@@ -12,7 +12,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 #include <cmocka.h>
-#include "backend/block/blk-control.h"
 #include "backend/block/image.h"
 
 static char dir[64];
@@ -353,60 +352,6 @@ static void test_resize(void **state)
 	assert_int_equal(f.code, FAULT_USAGE);
 }
 
-/* ------------------------------------------------------------ device names */
-
-static void test_device_names(void **state)
-{
-	static const struct {
-		const char *name;
-		uint32_t vdev;
-	} good[] = {
-		{ "xvda", 51712 },
-		{ "xvdb", 51728 },
-		{ "xvdp", 51952 },
-		{ "xvda1", 51713 },
-		{ "xvda15", 51727 },
-		{ "xvdq", 1u << 28 | 16 << 8 },
-		{ "xvdz", 1u << 28 | 25 << 8 },
-		{ "xvdaa", 1u << 28 | 26 << 8 },
-		{ "xvdzz", 1u << 28 | 701 << 8 },
-		{ "xvda16", 1u << 28 | 16 },
-		{ "sda", 2048 },
-		{ "sdp15", 2303 },
-		{ "hda", 768 },
-		{ "hdb", 832 },
-		{ "hdc", 5632 },
-		{ "hdd63", 5759 },
-	};
-	static const char *const bad[] = { "",        "x",      "xvd", "xvdA",  "xvda0",       "xvda01",    "xvda256",
-					   "xvd1",    "xvdaaa", "sdq", "sda16", "hde",         "hda64",     "vda",
-					   "xvda/..", "xvda ",  "1x",  "-1",    "99999999999", "536870912", "sd",
-					   "s" };
-	char name[VDEV_NAME_MAX];
-	uint32_t v;
-
-	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
-		assert_int_equal(blk_dev_parse(good[i].name, &v), 0);
-		assert_int_equal(v, good[i].vdev);
-		blk_dev_name(v, name);
-		assert_string_equal(name, good[i].name);
-	}
-	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
-		if (blk_dev_parse(bad[i], &v) != -EINVAL)
-			fail_msg("\"%s\" was taken", bad[i]);
-	assert_int_equal(blk_dev_parse("51712", &v), 0);
-	assert_int_equal(v, 51712);
-	blk_dev_name(7, name);
-	assert_string_equal(name, "7");
-	for (uint32_t n = 0; blk_dev_nth(n, &v) == 0; n++) {
-		uint32_t again;
-
-		blk_dev_name(v, name);
-		assert_int_equal(blk_dev_parse(name, &again), 0);
-		assert_int_equal(again, v);
-	}
-}
-
 static int setup(void **state)
 {
 	snprintf(dir, sizeof(dir), "/tmp/test-image-XXXXXX");
@@ -439,7 +384,6 @@ int main(void)
 		cmocka_unit_test(test_nbd_server_there),
 		cmocka_unit_test(test_nbd_server_silent),
 		cmocka_unit_test(test_resize),
-		cmocka_unit_test(test_device_names),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

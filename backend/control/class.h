@@ -17,12 +17,12 @@
 #include "backend/control/nodes.h"
 #include "backend/control/wire.h"
 #include "common/base/base.h"
+#include "common/xen/vdev.h"
 
 struct device;
 struct control_class;
 struct json_object;
 
-#define VDEV_NAME_MAX 16u
 /* Bytes of a front end's node we are ready to look at, with the NUL; all that are legal are far shorter. */
 #define FRONT_VALUE_MAX 64u
 #define REASON_MAX      256u

@@ -19,7 +19,7 @@ control_ldadd = backend/libcontrol-pure.la backend/libwire.la common/libsynth-co
 
 sbin_PROGRAMS += backend/synth-blkd
 backend_synth_blkd_SOURCES = $(control_sources) \
-	backend/block/blk-control.c backend/block/blk-control.h backend/block/fence.c backend/block/fence.h \
+	backend/block/blk-control.c backend/block/fence.c backend/block/fence.h \
 	backend/block/image.c
 backend_synth_blkd_CPPFLAGS = $(AM_CPPFLAGS) $(JSONC_CFLAGS) $(XENCONTROL_CFLAGS)
 backend_synth_blkd_LDADD = backend/libblk-pure.la $(control_ldadd)
@@ -29,8 +29,7 @@ noinst_LTLIBRARIES += backend/libcontrol-pure.la
 backend_libcontrol_pure_la_SOURCES = \
 	backend/control/fault.c backend/control/fault.h backend/control/nodes.c backend/control/nodes.h \
 	backend/control/front-nodes.c backend/control/front-nodes.h \
-	backend/block/image-uri.c backend/block/image.h backend/block/blk-front.c backend/block/blk-front.h \
-	backend/block/blk-dev.c
+	backend/block/image-uri.c backend/block/image.h backend/block/blk-front.c backend/block/blk-front.h
 backend_libcontrol_pure_la_LIBADD = common/libsynth-pure.la
 
 pods += backend/control/synth-blkd.8.pod

@@ -17,8 +17,8 @@
 
 #include "common/log/log.h"
 #include "common/span/span.h"
+#include "common/xen/vdev.h"
 #include "frontend/block/blkfront.h"
-#include "frontend/block/vdev.h"
 
 #define THREAD_MODEL    NBDKIT_THREAD_MODEL_PARALLEL
 #define BUF_BYTES       (128u << 10)

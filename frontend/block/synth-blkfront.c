@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "frontend/block/vdev.h"
+#include "common/xen/vdev.h"
 
 #define PROGRAM         "synth-blkfront"
 #define PLUGIN          "nbdkit-synth-plugin.so"
@@ -73,7 +73,8 @@ static struct json_object *describe(struct store *s, const struct front_dev *d)
 	char name[VDEV_NAME_MAX];
 	uint64_t v = d->back[0] ? tool_node(s, d->back, "sectors", UINT64_MAX) : UINT64_MAX;
 
-	json_object_object_add(o, "dev", json_object_new_string(vdev_name(d->id, name)));
+	vdev_name(d->id, name);
+	json_object_object_add(o, "dev", json_object_new_string(name));
 	json_object_object_add(o, "vdev", json_object_new_uint64(d->id));
 	json_object_object_add(o, "type", json_object_new_string(d->type));
 	json_object_object_add(o, "state", json_object_new_string(xenbus_state_name(front_read_state(s, d->dir))));
@@ -101,12 +102,6 @@ static void row(struct json_object *o)
 		printf(format, "DEV", "VDEV", "TYPE", "STATE", "BACKEND-STATE", "SIZE", "BACKEND");
 }
 
-static void name_of(uint32_t id, char name[16])
-{
-	_Static_assert(VDEV_NAME_MAX <= 16, "a disk's name fits");
-	(void)vdev_name(id, name);
-}
-
 static const struct tool_class disks = {
 	.types = blkfront_types,
 	.nr_types = ARRAY_SIZE(blkfront_types),
@@ -118,7 +113,7 @@ static const struct tool_class disks = {
 	.use_less = "use a smaller --depth, --bs or --queues, or raise /sys/module/xen_gntalloc/parameters/limit",
 	.nonsense = "the back end's offer makes no sense",
 	.parse = vdev_parse,
-	.name = name_of,
+	.name = vdev_name,
 	.describe = describe,
 	.row = row,
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * fuzz-spec-disk.c - libFuzzer target: a disk's settings, and what its worker says (spec.h).
- * links: backend/block/blk-control.c backend/block/blk-front.c backend/block/blk-dev.c backend/block/fence.c backend/block/image.c
+ * links: backend/block/blk-control.c backend/block/blk-front.c backend/block/fence.c backend/block/image.c
  * links: backend/block/image-uri.c backend/control/spec.c backend/control/nodes.c backend/control/front-nodes.c
  * links: backend/control/fault.c common/span/span.c
  * needs: json-c

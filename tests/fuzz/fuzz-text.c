@@ -2,20 +2,15 @@
 /*
  * fuzz-text.c - libFuzzer target: strict numbers, sizes, rates, names of devices, targets of nics, metrics, words.
  * links: common/span/span.c common/metrics/metrics.c backend/control/fault.c backend/net/net-rate.c backend/net/net-target.c
- * links: backend/block/blk-dev.c frontend/block/vdev.c
  * Input: byte 0 chooses the reader, the rest is its text.
  */
 #include <ctype.h>
 #include <errno.h>
-#include "backend/block/blk-control.h"
 #include "backend/net/net-rate.h"
 #include "backend/net/net-target.h"
 #include "common/metrics/metrics.h"
+#include "common/xen/vdev.h"
 #include "tests/fuzz/fuzz.h"
-
-/* frontend/block/vdev.h has a VDEV_NAME_MAX of its own, the same */
-const char *vdev_name(uint32_t vdev, char name[VDEV_NAME_MAX]);
-int vdev_parse(const char *text, uint32_t *ret);
 
 /* Of digits alone, by another road: sets *big when it does not fit. */
 static uint64_t plain(const char *text, bool *big)
@@ -104,13 +99,6 @@ static void names(const char *text)
 	struct fault f;
 
 	/* a disk has several numbers, and one name */
-	if (blk_dev_parse(text, &vdev) == 0) {
-		blk_dev_name(vdev, name);
-		must(strnlen(name, sizeof(name)) < sizeof(name));
-		must(blk_dev_parse(name, &again) == 0);
-		blk_dev_name(again, name2);
-		must(strcmp(name, name2) == 0);
-	}
 	if (vdev_parse(text, &vdev) == 0) {
 		vdev_name(vdev, name);
 		must(strnlen(name, sizeof(name)) < sizeof(name));

@@ -35,10 +35,10 @@ done
 
 # What is pure, or nearly: targets find the rest of what they need here.
 lib=$(cd "$src" && ls common/base/*.c common/event/*.c common/log/*.c common/metrics/*.c common/net/*.c common/ring/*.c common/span/*.c \
-	common/xenbus/*.c backend/*.c backend/block/{blk-dev,blk-front,blk-journal,blk-overlap,blk-parse,blk-req,image-uri}.c \
+	common/xen/vdev.c common/xenbus/*.c backend/*.c backend/block/{blk-front,blk-journal,blk-overlap,blk-parse,blk-req,image-uri}.c \
 	backend/control/{fault,front-nodes,nodes,spec,wire}.c backend/net/{net-front,net-hdr,net-mcast,net-pace,net-rate,net-rx,net-target,net-tx,pair-ring}.c \
 	backend/net/*journal*.c backend/net/*redo*.c backend/worker/{journal,moderate,poll}.c \
-	frontend/block/{blk-rsp,blk-verify,vdev}.c frontend/net/{net-probe,net-rsp}.c 2>/dev/null | grep -v /test-)
+	frontend/block/{blk-rsp,blk-verify}.c frontend/net/{net-probe,net-rsp}.c 2>/dev/null | grep -v /test-)
 words() { sed -n "s/^ \* $1: //p" "$here/fuzz-$2.c" | tr '\n' ' '; }
 # Objects are shared between targets; headers count too (-MMD).
 makefile()

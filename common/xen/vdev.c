@@ -1,20 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * blk-dev.c - disk names <-> virtual device numbers.  Pure.
- *
- *   xvdX   1<<28 | disk<<8 | partition   disk >= 16 or partition > 15
- *          202<<8 | disk<<4 | partition  else
- *   sdX      8<<8 | disk<<4 | partition  disk < 16
- *   hdX    3<<8 or 22<<8 | (disk&1)<<6 | partition   disk < 4
- */
+/* vdev.c - see vdev.h */
 #include <errno.h>
 #include <stdio.h>
-#include "backend/block/blk-control.h"
 #include "common/span/span.h"
+#include "common/xen/vdev.h"
 
-#define DISK_MAX 702u /* xvda to xvdzz */
+#define DISK_MAX (26u * (1 + 26 * (1 + 26))) /* xvda to xvdzzz */
 
-static int disk_letters(const char **text, uint32_t *disk)
+static int parse_letters(const char **text, uint32_t *disk)
 {
 	const char *p = *text;
 	uint32_t n = 0;
@@ -32,54 +25,56 @@ static int disk_letters(const char **text, uint32_t *disk)
 	return 0;
 }
 
-int blk_dev_parse(const char *text, uint32_t *vdev)
+static uint32_t xvd(uint32_t disk, uint32_t part)
+{
+	return disk < 16 && part < 16 ? 202u << 8 | disk << 4 | part : 1u << 28 | disk << 8 | part;
+}
+
+int vdev_parse(const char *text, uint32_t *ret)
 {
 	const char *p;
 	uint32_t disk, part = 0;
 
 	if (*text >= '0' && *text <= '9')
-		return parse_str_u32(text, (2u << 28) - 1, vdev) < 0 ? -EINVAL : 0;
+		return parse_str_u32(text, VDEV_MAX, ret) < 0 ? -EINVAL : 0;
 	p = strncmp(text, "xvd", 3) == 0 ? text + 3 : text + 2;
 	if (p == text + 2 && strncmp(text, "sd", 2) != 0 && strncmp(text, "hd", 2) != 0)
 		return -EINVAL;
-	if (disk_letters(&p, &disk) < 0)
+	if (parse_letters(&p, &disk) < 0)
 		return -EINVAL;
-	if (*p != '\0' && (parse_str_u32(p, 255, &part) < 0 || part == 0 || *p == '0'))
+	if (*p != '\0' && (*p == '0' || parse_str_u32(p, 255, &part) < 0))
 		return -EINVAL;
 	switch (text[0]) {
 	case 'x':
-		*vdev = disk < 16 && part < 16 ? 202u << 8 | disk << 4 | part : 1u << 28 | disk << 8 | part;
+		*ret = xvd(disk, part);
 		return 0;
 	case 's':
 		if (disk >= 16 || part > 15)
 			return -EINVAL;
-		*vdev = 8u << 8 | disk << 4 | part;
+		*ret = 8u << 8 | disk << 4 | part;
 		return 0;
 	default:
 		if (disk >= 4 || part > 63)
 			return -EINVAL;
-		*vdev = (disk < 2 ? 3u : 22u) << 8 | (disk & 1) << 6 | part;
+		*ret = (disk < 2 ? 3u : 22u) << 8 | (disk & 1) << 6 | part;
 		return 0;
 	}
 }
 
 static void put_name(char name[VDEV_NAME_MAX], const char *prefix, uint32_t disk, uint32_t part)
 {
-	char letters[3] = "";
+	char letters[4], *p = letters + sizeof(letters) - 1;
 
-	if (disk >= 26) {
-		letters[0] = (char)('a' + (disk / 26 - 1));
-		letters[1] = (char)('a' + disk % 26);
-	} else {
-		letters[0] = (char)('a' + disk);
-	}
+	*p = '\0';
+	for (uint32_t n = disk + 1; n; n = (n - 1) / 26)
+		*--p = (char)('a' + (n - 1) % 26);
 	if (part)
-		snprintf(name, VDEV_NAME_MAX, "%s%s%u", prefix, letters, part);
+		snprintf(name, VDEV_NAME_MAX, "%s%s%u", prefix, p, part);
 	else
-		snprintf(name, VDEV_NAME_MAX, "%s%s", prefix, letters);
+		snprintf(name, VDEV_NAME_MAX, "%s%s", prefix, p);
 }
 
-void blk_dev_name(uint32_t vdev, char name[VDEV_NAME_MAX])
+void vdev_name(uint32_t vdev, char name[VDEV_NAME_MAX])
 {
 	if (vdev >> 28 == 1 && (vdev >> 8 & 0xfffff) < DISK_MAX)
 		put_name(name, "xvd", vdev >> 8 & 0xfffff, vdev & 0xff);
@@ -93,10 +88,10 @@ void blk_dev_name(uint32_t vdev, char name[VDEV_NAME_MAX])
 		snprintf(name, VDEV_NAME_MAX, "%u", vdev);
 }
 
-int blk_dev_nth(uint32_t n, uint32_t *vdev)
+int vdev_nth(uint32_t n, uint32_t *ret)
 {
 	if (n >= DISK_MAX)
 		return -ENOENT;
-	*vdev = n < 16 ? 202u << 8 | n << 4 : 1u << 28 | n << 8;
+	*ret = xvd(n, 0);
 	return 0;
 }
