@@ -35,6 +35,15 @@
 #define AGE_EVERY_NS  1000000000ull  /* a busy queue whose cache is full: lets unused ones make room */
 #define MAX_ATTEMPTS  2u             /* of successors: a request that killed so many is answered with an error */
 #define OVERLAP_NS    200000         /* how long one waits for another ring's before it looks again */
+#define ALONE_NS      1000000000ull  /* how long one that may kill us runs alone; times slowness */
+
+/*
+ * One that was tried before is under way, in whichever ring of whichever disk of this process: nothing else begins until it is answered, or
+ * till then (now_ns()).  0: there is none.  What kills a worker does so at once, and a store that never answers must not hold up other disks.
+ */
+static struct {
+	uint64_t until __attribute__((aligned(64))); /* read for each request */
+} alone;
 
 static struct blk_queue *of(const struct queue *q)
 {
@@ -159,8 +168,8 @@ static struct blk_slot *take_one(struct blk_queue *b, uint64_t now)
 }
 
 /*
- * Begin the next of those that were under way when a predecessor died.  One that was tried before without success runs
- * alone: if it is what kills workers, nothing else is blamed for it.  NULL: none, not now, or it was refused.
+ * The next of those that were under way when a predecessor died.  One that was tried before without success runs alone
+ * (may_run()): if it is what kills workers, nothing else is blamed for it.  NULL: none, not now, or it was refused.
  */
 static struct blk_slot *take_replayed(struct blk_queue *b)
 {
@@ -182,9 +191,49 @@ static struct blk_slot *take_replayed(struct blk_queue *b)
 		reject(b, s, -EIO);
 		return NULL;
 	}
+	s->replayed = true;
+	return s;
+}
+
+/* One that was tried before may begin, when no other is under way; @until: what was found of the last. */
+static bool begin_alone(struct blk_queue *b, struct blk_slot *s, uint64_t until)
+{
+	b->alone_until = now_ns() + ALONE_NS * worker.slowness;
+	/* Acquire, with survived(): who dies from here on leaves a journal in which the one before is answered. */
+	if (!__atomic_compare_exchange_n(&alone.until, &until, b->alone_until, false, __ATOMIC_ACQUIRE,
+					 __ATOMIC_RELAXED))
+		return false;
+	b->alone = s;
+	return true;
+}
+
+/*
+ * It has its claim: may it begin, as far as those go that may kill us?  From here on a death counts against one that is replayed, and not
+ * before, when it only waits.
+ */
+static bool may_run(struct blk_queue *b, struct blk_slot *s)
+{
+	uint64_t until = __atomic_load_n(&alone.until, __ATOMIC_RELAXED);
+
+	if (unlikely(until) && until > now_ns())
+		return false;
+	if (likely(!s->replayed))
+		return true;
+	if (b->journal->slot[s->index].attempts > 0 && !begin_alone(b, s, until))
+		return false;
+	s->replayed = false;
 	blk_journal_attempt(b->journal, s->index);
 	CRASH_POINT("recover.resubmit");
-	return s;
+	return true;
+}
+
+/* It is answered, and no worker died of it. */
+static void survived(struct blk_queue *b)
+{
+	uint64_t until = b->alone_until;
+
+	b->alone = NULL;
+	(void)!__atomic_compare_exchange_n(&alone.until, &until, 0, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
 }
 
 /* False: no bounce pages for it now. */
@@ -198,17 +247,20 @@ static bool get_pages(struct blk_queue *b, struct blk_slot *s)
 	return true;
 }
 
-/* It has pages, and nothing it overlaps with is under way; else it is parked. */
+/* It has pages, and nothing is under way that it overlaps with or that is to be alone; else it is parked. */
 static bool may_begin(struct blk_queue *b, struct blk_slot *s)
 {
-	b->overlapped = !blk_overlap_claim(&b->disk->overlap, &b->table, s);
-	if (likely(!b->overlapped))
+	bool claimed = blk_overlap_claim(&b->disk->overlap, &b->table, s), runs;
+
+	if (likely(claimed))
 		blk_journal_claimed(b->journal, s->index);
-	if (likely(!b->overlapped && get_pages(b, s)))
+	runs = claimed && may_run(b, s);
+	b->held_up = claimed ? !runs : b->disk->overlap.shared;
+	if (likely(runs && get_pages(b, s)))
 		return true;
-	if (b->overlapped && b->parked != s)
+	if (!claimed && b->parked != s)
 		STAT_ADD(b->stats.overlaps, 1);
-	else if (!b->overlapped && b->parked != s)
+	else if (runs && b->parked != s)
 		STAT_ADD(b->stats.bounce_waits, 1);
 	b->parked = s;
 	return false;
@@ -278,6 +330,9 @@ static void start_barrier(struct blk_queue *b)
 		return;
 	(void)!blk_overlap_claim(&b->disk->overlap, &b->table, s); /* one ring, and it is alone */
 	blk_journal_claimed(b->journal, s->index);
+	b->held_up = !may_run(b, s); /* by another disk */
+	if (b->held_up)
+		return;
 	if (!get_pages(b, s)) /* cannot be: it is alone, so all bounce pages are free */
 		blk_slot_fail(s, -ENOMEM);
 	blk_data_copy(&b->data);
@@ -373,6 +428,8 @@ static uint32_t respond(struct blk_queue *b)
 		next = s->next;
 		blk_journal_free(b->journal, s->index);
 		blk_overlap_release(&b->disk->overlap, s);
+		if (unlikely(s == b->alone))
+			survived(b);
 	}
 	b->executing -= nr;
 	b->done = NULL;
@@ -457,7 +514,7 @@ uint32_t blk_queue_wait(struct queue *q, int64_t timeout_ns)
 	struct blk_queue *b = of(q);
 
 	/* It may wait for another ring's request, of whose end nobody tells us; ours may all take longer. */
-	if (unlikely(b->overlapped) && b->disk->overlap.shared)
+	if (unlikely(b->held_up))
 		timeout_ns = timeout_ns < 0 ? OVERLAP_NS : MIN(timeout_ns, OVERLAP_NS);
 	if (b->ops->wait)
 		return b->ops->wait(b->store, timeout_ns);

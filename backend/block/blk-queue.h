@@ -51,7 +51,9 @@ struct blk_queue {
 	uint32_t executing;      /* taken, begun, not answered */
 	uint32_t left;           /* of these: cut short, in the journal for a successor */
 	bool resumed;            /* the front end may have missed an event */
-	bool overlapped;         /* .parked waits for requests of other rings */
+	bool held_up;            /* .parked, or the barrier, may wait for requests of other rings */
+	struct blk_slot *alone;  /* tried before, and under way: nothing begins beside it */
+	uint64_t alone_until;    /* for so long */
 	struct blk_slot *
 		parked; /* taken, waiting for bounce pages or for an overlapping one; nothing is taken before it goes */
 	uint32_t submitted;    /* since the last kick */

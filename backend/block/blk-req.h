@@ -39,6 +39,7 @@ struct blk_slot {
 	bool bounced;          /* some of them are bounce pages */
 	bool copy_failed;      /* a grant of it was no good */
 	bool claimed;          /* blk-overlap.h */
+	bool replayed;         /* begun by a predecessor, not again yet */
 	int32_t err;           /* the first error sticks (XSA-365) */
 	struct blk_slot *next; /* batch list */
 	struct blk_seg *segs;  /* nr_segs: req.seg or big_segs */

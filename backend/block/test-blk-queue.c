@@ -215,6 +215,13 @@ static void pause_a_little(void)
 	nanosleep(&moment, NULL);
 }
 
+/* All threads have done what they can, and sleep. */
+static void pause_for_long(void)
+{
+	for (uint32_t i = 0; i < 50; i++)
+		pause_a_little();
+}
+
 #define until(holds)                                                               \
 	do {                                                                       \
 		uint64_t end = now_ns() + WAIT_MS * 1000000ull;                    \
@@ -437,6 +444,7 @@ static void die(void)
 
 static int setup(void **state)
 {
+	worker.slowness = 1;
 	for (uint32_t i = 0; i < RINGS; i++) {
 		kick[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		if (kick[i] < 0)
@@ -527,12 +535,95 @@ static void one_that_waits_for_another_ring_does_not_wait_for_its_own(void **sta
 	until(held(0) == 1);
 	ask_write(0, 3, 8);
 	until(waited(0) == 1);
-	for (uint32_t i = 0; i < 50; i++) /* until its thread sleeps */
-		pause_a_little();
+	pause_for_long();
 	assert_int_equal(held(0), 1);
 	assert_true(finish_oldest(1));
 	until(held(0) == 2);
 	assert_int_equal(answers(0), 0); /* the flush is under way */
+}
+
+/* ------------------------------------------------------------------ a request that kills */
+
+/* A worker died of what it was doing; the next one goes on. */
+static void next_worker(void)
+{
+	die();
+	connect_worker(WIRE_RESUME_BLAME);
+}
+
+/* In each ring one is with the store, for the second time. */
+static void one_each_was_under_way_at_a_death(void)
+{
+	worker.slowness = 60; /* however slow this machine is */
+	new_rings(2);
+	connect_worker(WIRE_RESUME_NOT);
+	ask_write(0, 1, 0);
+	ask_write(1, 2, 1024);
+	until(held(0) == 1 && held(1) == 1);
+	next_worker();
+	until(held(0) == 1 && held(1) == 1);
+}
+
+/* That of ring 0 kills whoever serves it. */
+static void no_other_ring_is_blamed_for_one_that_kills(void **state)
+{
+	one_each_was_under_way_at_a_death();
+	next_worker();
+	until(held(0) + held(1) == 1);
+	if (held(1) == 1) { /* it was first, and kills nobody */
+		assert_true(finish_oldest(1));
+		until(answers(1) == 1);
+	}
+	until(held(0) == 1);
+	assert_int_equal(held(1), 0);
+	next_worker();
+	until(answers(0) == 1);
+	assert_int_equal(answer(0, 1), BLKIF_RSP_ERROR);
+	until((finish_one_each(), answers(1) == 1));
+	assert_int_equal(answer(1, 2), BLKIF_RSP_OKAY);
+}
+
+static void nothing_new_begins_beside_one_that_may_kill(void **state)
+{
+	one_each_was_under_way_at_a_death();
+	assert_true(finish_oldest(1));
+	until(answers(1) == 1);
+	next_worker();
+	until(held(0) == 1);
+	ask_write(1, 3, 1024);
+	until(READ_ONCE(journal_of(1)->req_cons) == 2);
+	pause_for_long();
+	assert_int_equal(held(1), 0);
+	assert_true(finish_oldest(0));
+	until(held(1) == 1);
+}
+
+/* Of a store that never answers. */
+static void it_holds_nobody_up_for_long(void **state)
+{
+	one_each_was_under_way_at_a_death();
+	worker.slowness = 1;
+	next_worker();
+	until(held(0) == 1 && held(1) == 1);
+}
+
+static void what_only_waited_for_one_that_kills_is_not_blamed(void **state)
+{
+	new_rings(2);
+	connect_worker(WIRE_RESUME_NOT);
+	ask_write(0, 1, 0);
+	until(held(0) == 1);
+	ask_write(1, 2, 0);
+	until(waited(1) == 1);
+	for (uint32_t deaths = 0; deaths < 2; deaths++) {
+		next_worker();
+		until(held(0) == 1 && waited(1) == 1);
+	}
+	next_worker();
+	until(answers(0) == 1);
+	assert_int_equal(answer(0, 1), BLKIF_RSP_ERROR);
+	until((finish_one_each(), answers(1) == 1));
+	assert_int_equal(answer(1, 2), BLKIF_RSP_OKAY);
 }
 
 /* ------------------------------------------------------------------ a flush that failed */
@@ -646,6 +737,10 @@ int main(void)
 		CASE(what_was_under_way_goes_first_and_what_waited_for_it_waits),
 		CASE(after_a_worker_that_kept_no_claims_none_waits_for_ever),
 		CASE(one_that_waits_for_another_ring_does_not_wait_for_its_own),
+		CASE(no_other_ring_is_blamed_for_one_that_kills),
+		CASE(nothing_new_begins_beside_one_that_may_kill),
+		CASE(it_holds_nobody_up_for_long),
+		CASE(what_only_waited_for_one_that_kills_is_not_blamed),
 		CASE(a_failed_flush_is_remembered_for_a_front_end_that_comes_later),
 		CASE(a_secure_discard_that_takes_long_is_left_to_the_next_worker),
 		CASE(what_waits_for_it_is_left_too_and_comes_after),

@@ -4,7 +4,7 @@
 #include "tests/model/explore.h"
 
 #define NONE       UINT32_MAX
-#define MAX_LABELS 96u
+#define MAX_LABELS 128u
 
 /* How a state was first reached. */
 struct origin {

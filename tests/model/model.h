@@ -70,20 +70,23 @@ extern const struct model block_model;
 
 /* How the rings of one disk keep overlapping requests apart, over deaths. */
 enum rings_flag {
-	RINGS_MARKS = 1u
-		      << 0, /* the design: the journal says who has claimed its range, a successor claims for these */
+	/* the design: the journal says who has claimed its range, a successor claims for these; 0: it claims whatever it can */
+	RINGS_MARKS = 1u << 0,
 	RINGS_MARK_LATE = 1u << 1, /* with it: said after the request went to the image */
 	RINGS_PREFIX = 1u
 		       << 2, /* a successor claims what it can of each ring, in order, up to the first that it cannot */
-	RINGS_NO_CLAIMS = 1u << 3, /* nothing is claimed */
-				   /* 0: a successor claims whatever it can */
+	RINGS_NO_CLAIMS = 1u << 3,  /* nothing is claimed */
+	RINGS_OWN_ALONE = 1u << 4,  /* one that was tried before is alone in its ring, not in all */
+	RINGS_COUNT_WAIT = 1u << 5, /* a try is counted when its turn comes, not when it begins */
+	RINGS_ALONE_LATE = 1u << 6, /* what is new begins beside one that was tried before */
 };
 
 struct rings_config {
 	uint8_t crashes;
 	bool only_ends; /* nothing is asked but that all is answered */
 	uint32_t flags;
-	const char *const *scripts; /* of the rings, between slashes: w or r and the sectors, a bit each; NULL-ended */
+	/* of the rings, between slashes: w, r or p, a write that kills who serves it, and the sectors, a bit each; NULL-ended */
+	const char *const *scripts;
 };
 
 extern const struct model rings_model;

@@ -4,11 +4,14 @@
  *
  * What the stores of a ring and its journal do is block.c's; here a request is taken, claims its range, goes to the image, and is
  * answered, each at once.  A ring begins its requests in order: one that finds its range claimed waits, and all behind it.
+ *
+ * One that kills who serves it does so when it is submitted.  A kill from outside may come at any time, and counts against no request.
  */
 #include "tests/model/model.h"
 
 #define MAX_RINGS    3u
 #define MAX_REQUESTS 6u
+#define TRIES        2u /* of successors: then it is answered with an error */
 
 enum stage {
 	QUEUED,  /* in the ring */
@@ -24,16 +27,22 @@ struct state {
 	uint8_t ran;    /* executed for this back end */
 	uint8_t seen;   /* executed at least once, and not answered: its effect may be there */
 	uint8_t late;   /* given to the image by one that is dead, and not executed yet */
-	uint8_t crashes, script, down, pad[3];
+	uint8_t crashes, script, down;
+	uint8_t replayed;            /* taken by one that is dead, and not begun since */
+	uint8_t alone;               /* one that was tried before is under way: which, and 1 */
+	uint8_t blame;               /* of what was under way, for the last death */
+	uint8_t tried[MAX_REQUESTS]; /* in the journal: by successors */
+	uint8_t counted;             /* RINGS_COUNT_WAIT: for this replay, already */
+	uint8_t pad;
 };
 _Static_assert(sizeof(struct state) % 8 == 0 && sizeof(struct state) <= EXPLORE_MAX_BYTES, "a state is whole words");
 
 struct request {
 	uint8_t ring, range; /* a bit a sector */
-	bool write;
+	char kind;
 };
 
-/* "w7/w1r4": in the first ring a write to sectors 0 to 2, in the second one to sector 0 and a read of sector 2. */
+/* "w7/w1r4": in the first ring a write to sectors 0 to 2, in the second one to sector 0 and a read of sector 2.  p: a write that kills. */
 static uint32_t requests_of(const char *script, struct request r[MAX_REQUESTS])
 {
 	uint32_t nr = 0;
@@ -43,7 +52,7 @@ static uint32_t requests_of(const char *script, struct request r[MAX_REQUESTS])
 		if (*script == '/') {
 			ring++;
 		} else {
-			r[nr++] = (struct request){ ring, (uint8_t)(script[1] - '0'), *script == 'w' };
+			r[nr++] = (struct request){ ring, (uint8_t)(script[1] - '0'), *script };
 			script++;
 		}
 	return nr;
@@ -66,7 +75,7 @@ static struct here here(struct explorer *e, const struct rings_config *c, const 
 
 static bool overlap(const struct request *a, const struct request *b)
 {
-	return (a->range & b->range) && (a->write || b->write);
+	return (a->range & b->range) && (a->kind != 'r' || b->kind != 'r');
 }
 
 static bool claimed(const struct state *s, uint32_t i)
@@ -107,12 +116,106 @@ static void execute(const struct here *h, struct state s, uint32_t i, const char
 	explore_to(h->e, &s, step);
 }
 
+static void answered(struct state *s, uint32_t i)
+{
+	uint8_t others = (uint8_t) ~(1u << i);
+
+	s->stage[i] = ANSWERED;
+	s->marked &= others;
+	s->ran &= others;
+	s->seen &= others;
+	s->replayed &= others;
+	s->tried[i] = 0;
+	if (s->alone == i + 1)
+		s->alone = 0;
+}
+
+static void die(const struct here *h, struct state s, bool blame)
+{
+	s.down = 1;
+	s.blame = blame;
+	for (uint32_t i = 0; i < h->nr; i++) {
+		if (s.stage[i] == SENT && !(s.ran >> i & 1) && h->r[i].kind != 'p')
+			s.late |= (uint8_t)(1u << i);
+		if (claimed(&s, i))
+			s.stage[i] = TAKEN;
+	}
+	s.ran = s.alone = s.replayed = s.counted = 0;
+	if (blame)
+		explore_to(h->e, &s, "dies of it");
+	else
+		explore_kill(h->e, &s, "killed");
+}
+
+static bool sent_in_ring(const struct here *h, const struct state *s, uint8_t ring)
+{
+	for (uint32_t k = 0; k < h->nr; k++)
+		if (h->r[k].ring == ring && s->stage[k] == SENT)
+			return true;
+	return false;
+}
+
+/* A successor begins it again, if it may; from now on that counts. */
+static bool replay(const struct here *h, struct state *s, uint32_t i)
+{
+	uint8_t bit = (uint8_t)(1u << i);
+	bool again = s->tried[i] > (h->c->flags & RINGS_COUNT_WAIT ? 1 : 0);
+
+	if (again && sent_in_ring(h, s, h->r[i].ring))
+		return false;
+	if (again && !(h->c->flags & RINGS_OWN_ALONE))
+		s->alone = (uint8_t)(i + 1);
+	if (!(h->c->flags & RINGS_COUNT_WAIT))
+		s->tried[i]++;
+	s->replayed &= (uint8_t)~bit;
+	return true;
+}
+
+static void submit(const struct here *h, struct state s, uint32_t i)
+{
+	bool again = s.replayed >> i & 1;
+
+	if (s.alone && (again || !(h->c->flags & RINGS_ALONE_LATE)))
+		return;
+	if (again && !replay(h, &s, i))
+		return;
+	s.stage[i] = SENT;
+	if (h->r[i].kind == 'p')
+		die(h, s, true);
+	else
+		explore_to(h->e, &s, "submit");
+}
+
+/* Its turn has come to be begun again.  True: that was a step. */
+static bool judge(const struct here *h, struct state s, uint32_t i)
+{
+	uint8_t bit = (uint8_t)(1u << i);
+
+	if (!(s.replayed & bit) || !next_to_begin(h, &s, i))
+		return false;
+	if (s.tried[i] >= TRIES && !(s.counted & bit)) {
+		if (h->r[i].kind != 'p')
+			explore_fault(h->e, &s, "error", "it gets an error, and another was what killed");
+		answered(&s, i);
+		explore_to(h->e, &s, "error");
+		return true;
+	}
+	if (!(h->c->flags & RINGS_COUNT_WAIT) || (s.counted & bit))
+		return false;
+	s.counted |= bit;
+	s.tried[i]++;
+	explore_to(h->e, &s, "count");
+	return true;
+}
+
 static void request_steps(const struct here *h, const struct state *old, uint32_t i)
 {
 	uint8_t bit = (uint8_t)(1u << i);
 	struct state s = *old;
 	bool marks = h->c->flags & RINGS_MARKS;
 
+	if (judge(h, s, i))
+		return;
 	switch (s.stage[i]) {
 	case QUEUED:
 		if (!next_to_begin(h, &s, i))
@@ -131,8 +234,7 @@ static void request_steps(const struct here *h, const struct state *old, uint32_
 			s.marked |= bit;
 			explore_to(h->e, &s, "mark");
 		} else if (next_to_begin(h, &s, i)) {
-			s.stage[i] = SENT;
-			explore_to(h->e, &s, "submit");
+			submit(h, s, i);
 		}
 		return;
 	case SENT:
@@ -145,10 +247,7 @@ static void request_steps(const struct here *h, const struct state *old, uint32_
 			execute(h, s, i, "execute");
 			return;
 		}
-		s.stage[i] = ANSWERED;
-		s.marked &= (uint8_t)~bit;
-		s.ran &= (uint8_t)~bit;
-		s.seen &= (uint8_t)~bit;
+		answered(&s, i);
 		explore_to(h->e, &s, "answer");
 		return;
 	default:
@@ -161,15 +260,7 @@ static void kill(const struct here *h, struct state s)
 	if (s.crashes == h->c->crashes)
 		return;
 	s.crashes++;
-	s.down = 1;
-	for (uint32_t i = 0; i < h->nr; i++) {
-		if (s.stage[i] == SENT && !(s.ran >> i & 1))
-			s.late |= (uint8_t)(1u << i);
-		if (claimed(&s, i))
-			s.stage[i] = TAKEN;
-	}
-	s.ran = 0;
-	explore_kill(h->e, &s, "killed");
+	die(h, s, false);
 }
 
 /* Ring by ring, before any is served.  What the image had is done by now, or never will be. */
@@ -183,6 +274,9 @@ static void recover(const struct here *h, struct state s)
 
 		if (s.stage[i] != TAKEN)
 			continue;
+		s.replayed |= (uint8_t)(1u << i);
+		if (!s.blame && s.tried[i] > 0)
+			s.tried[i]--;
 		if (h->c->flags & RINGS_MARKS) {
 			if (s.marked >> i & 1)
 				s.stage[i] = HELD;
@@ -193,6 +287,7 @@ static void recover(const struct here *h, struct state s)
 				*stop = true;
 		}
 	}
+	s.blame = 0;
 	explore_to(h->e, &s, "recover");
 }
 
@@ -243,9 +338,9 @@ static void rings_show(FILE *to, const void *config, const void *state)
 
 	fprintf(to, "%s", s->down ? "down" : "up");
 	for (uint32_t i = 0; i < h.nr; i++)
-		fprintf(to, " | ring %u %c%u %s%s%s%s", h.r[i].ring, h.r[i].write ? 'w' : 'r', h.r[i].range,
-			stages[s->stage[i]], s->marked >> i & 1 ? " marked" : "", s->seen >> i & 1 ? " executed" : "",
-			s->late >> i & 1 ? " late" : "");
+		fprintf(to, " | ring %u %c%u tried %u %s%s%s%s%s", h.r[i].ring, h.r[i].kind, h.r[i].range, s->tried[i],
+			stages[s->stage[i]], s->alone == i + 1 ? " alone" : "", s->marked >> i & 1 ? " marked" : "",
+			s->seen >> i & 1 ? " executed" : "", s->late >> i & 1 ? " late" : "");
 }
 
 const struct model rings_model = { sizeof(struct state), rings_start, rings_next, rings_ended, rings_show };
