@@ -427,7 +427,7 @@ static uint32_t respond(struct blk_queue *b)
 	for (s = b->done; s; s = next) {
 		next = s->next;
 		blk_journal_free(b->journal, s->index);
-		blk_overlap_release(&b->disk->overlap, s);
+		blk_overlap_release(&b->disk->overlap, &b->table, s);
 		if (unlikely(s == b->alone))
 			survived(b);
 	}
@@ -679,6 +679,8 @@ int blk_queue_open(struct queue *q, const struct wire_connect *c)
 			      blk_rsp_bytes(b->abi));
 	if (rc == 0)
 		rc = blk_table_init(&b->table, b->ring.nr_ents);
+	if (rc == 0)
+		rc = blk_overlap_add_ring(&disk->overlap, &b->table);
 	moderate_init(&b->moderate, device_hold_ns(q->dev), b->ring.nr_ents / 2);
 	/*
 	 * Reads into a guest's pages that outlive this process could fall into pages that the guest has again by then.  A

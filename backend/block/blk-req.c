@@ -67,7 +67,7 @@ struct blk_slot *blk_table_take(struct blk_table *t, uint64_t now)
 	s->state = BLK_PARSED;
 	s->step = 0;
 	s->err = 0;
-	s->has_pages = s->bounced = s->copy_failed = s->claimed = s->replayed = false;
+	s->has_pages = s->bounced = s->copy_failed = s->claimed = s->announced = s->replayed = false;
 	__atomic_store_n(&s->start_ns, now, __ATOMIC_RELAXED);
 	return s;
 }

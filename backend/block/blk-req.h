@@ -39,6 +39,7 @@ struct blk_slot {
 	bool bounced;          /* some of them are bounce pages */
 	bool copy_failed;      /* a grant of it was no good */
 	bool claimed;          /* blk-overlap.h */
+	bool announced;        /* the same: a discard that is published, claimed or not yet */
 	bool replayed;         /* begun by a predecessor, not again yet */
 	int32_t err;           /* the first error sticks (XSA-365) */
 	struct blk_slot *next; /* batch list */
@@ -55,6 +56,7 @@ struct blk_table {
 	struct blk_slot *slots;
 	uint16_t *free; /* stack, so that hot slots are used again */
 	uint32_t nr, nr_free;
+	uint32_t ring;            /* which of its disk's: blk_overlap_add_ring() */
 	struct blk_slot *barrier; /* holds up everything behind it */
 	/* for indirect requests, BLK_MAX_SEGS each a slot; memory appears as it is touched */
 	struct blk_seg *big_segs;

@@ -31,7 +31,7 @@
 #define ENTS     32u
 #define RING_REF 1u /* and up */
 #define DATA_REF 64u
-#define SECTORS  4096u
+#define SECTORS  (1u << 20)
 #define WAIT_MS  10000
 
 /* What main.c has in a worker. */
@@ -542,6 +542,69 @@ static void one_that_waits_for_another_ring_does_not_wait_for_its_own(void **sta
 	assert_int_equal(answers(0), 0); /* the flush is under way */
 }
 
+/* ------------------------------------------------------------------ discards that last */
+
+static void a_discard_of_nearly_all_stops_no_other_ring(void **state)
+{
+	new_rings(2);
+	connect_worker(WIRE_RESUME_NOT);
+	ask_discard(0, 1, 8, SECTORS - 8, false);
+	until(held(0) == 1);
+	ask_read(1, 2, 0);
+	until(held(1) == 1);
+	assert_true(finish_oldest(1));
+	until(answers(1) == 1);
+	assert_int_equal(answer(1, 2), BLKIF_RSP_OKAY);
+	ask_write(1, 3, SECTORS - 8);
+	until(waited(1) == 1);
+	assert_true(finish_oldest(0));
+	until(held(1) == 1);
+}
+
+static void a_discard_goes_when_those_before_it_are_done(void **state)
+{
+	new_rings(2);
+	connect_worker(WIRE_RESUME_NOT);
+	ask_read(1, 1, 4096);
+	until(held(1) == 1);
+	ask_discard(0, 2, 0, SECTORS, false);
+	until(waited(0) == 1);
+	ask_read(1, 3, 8192);
+	until(waited(1) == 1);
+	assert_true(finish_oldest(1));
+	until(held(0) == 1);
+	assert_int_equal(held(1), 0);
+	assert_true(finish_oldest(0));
+	until(held(1) == 1);
+}
+
+/* Of the three only the read was under way. */
+static void a_discard_that_waited_waits_again_after_a_death(void **state)
+{
+	new_rings(2);
+	connect_worker(WIRE_RESUME_NOT);
+	ask_read(1, 1, 4096);
+	until(held(1) == 1);
+	ask_discard(0, 2, 0, SECTORS, false);
+	until(waited(0) == 1);
+	for (int deaths = 0; deaths < 3; deaths++) {
+		die();
+		connect_worker(WIRE_RESUME);
+		until(held(1) == 1 && waited(0) == 1);
+		assert_int_equal(held(0), 0);
+	}
+	assert_true(finish_oldest(1));
+	until(held(0) == 1);
+	until(answers(1) == 1);
+	die();
+	connect_worker(WIRE_RESUME);
+	until(held(0) == 1);
+	ask_read(1, 3, 8192);
+	until(waited(1) == 1);
+	assert_int_equal(held(1), 0);
+	until((finish_one_each(), answers(0) == 1 && answers(1) == 2));
+}
+
 /* ------------------------------------------------------------------ a request that kills */
 
 /* A worker died of what it was doing; the next one goes on. */
@@ -737,6 +800,9 @@ int main(void)
 		CASE(what_was_under_way_goes_first_and_what_waited_for_it_waits),
 		CASE(after_a_worker_that_kept_no_claims_none_waits_for_ever),
 		CASE(one_that_waits_for_another_ring_does_not_wait_for_its_own),
+		CASE(a_discard_of_nearly_all_stops_no_other_ring),
+		CASE(a_discard_goes_when_those_before_it_are_done),
+		CASE(a_discard_that_waited_waits_again_after_a_death),
 		CASE(no_other_ring_is_blamed_for_one_that_kills),
 		CASE(nothing_new_begins_beside_one_that_may_kill),
 		CASE(it_holds_nobody_up_for_long),

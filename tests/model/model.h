@@ -79,13 +79,15 @@ enum rings_flag {
 	RINGS_OWN_ALONE = 1u << 4,  /* one that was tried before is alone in its ring, not in all */
 	RINGS_COUNT_WAIT = 1u << 5, /* a try is counted when its turn comes, not when it begins */
 	RINGS_ALONE_LATE = 1u << 6, /* what is new begins beside one that was tried before */
+	RINGS_MARK_WAITS = 1u << 7, /* a discard that only waits is marked as one that has claimed */
+	RINGS_TWO_WAIT = 1u << 8,   /* discards that overlap are published, and wait, together */
 };
 
 struct rings_config {
 	uint8_t crashes;
 	bool only_ends; /* nothing is asked but that all is answered */
 	uint32_t flags;
-	/* of the rings, between slashes: w, r or p, a write that kills who serves it, and the sectors, a bit each; NULL-ended */
+	/* of the rings, between slashes: w, r, d(iscard) or p, a write that kills who serves it, and the sectors, a bit each; NULL-ended */
 	const char *const *scripts;
 };
 

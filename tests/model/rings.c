@@ -16,6 +16,7 @@
 enum stage {
 	QUEUED,  /* in the ring */
 	TAKEN,   /* in the journal */
+	WAITS,   /* a discard that is published: what overlaps waits for it, and it for what is claimed */
 	HELD,    /* its range is claimed */
 	SENT,    /* with the image */
 	ANSWERED /* and the claim is released */
@@ -42,7 +43,7 @@ struct request {
 	char kind;
 };
 
-/* "w7/w1r4": in the first ring a write to sectors 0 to 2, in the second one to sector 0 and a read of sector 2.  p: a write that kills. */
+/* "w7/w1r4": in the first ring a write to sectors 0 to 2, in the second one to sector 0 and a read of sector 2.  d: a discard, p: a write that kills. */
 static uint32_t requests_of(const char *script, struct request r[MAX_REQUESTS])
 {
 	uint32_t nr = 0;
@@ -83,10 +84,23 @@ static bool claimed(const struct state *s, uint32_t i)
 	return s->stage[i] == HELD || s->stage[i] == SENT;
 }
 
+static bool published(const struct here *h, const struct state *s, uint32_t i)
+{
+	return h->r[i].kind == 'd' && (s->stage[i] == WAITS || claimed(s, i));
+}
+
 static bool in_the_way(const struct here *h, const struct state *s, uint32_t i)
 {
 	for (uint32_t k = 0; k < h->nr; k++)
-		if (k != i && claimed(s, k) && overlap(&h->r[k], &h->r[i]))
+		if (k != i && (claimed(s, k) || published(h, s, k)) && overlap(&h->r[k], &h->r[i]))
+			return true;
+	return false;
+}
+
+static bool discard_in_the_way(const struct here *h, const struct state *s, uint32_t i)
+{
+	for (uint32_t k = 0; k < h->nr; k++)
+		if (k != i && published(h, s, k) && overlap(&h->r[k], &h->r[i]))
 			return true;
 	return false;
 }
@@ -137,7 +151,7 @@ static void die(const struct here *h, struct state s, bool blame)
 	for (uint32_t i = 0; i < h->nr; i++) {
 		if (s.stage[i] == SENT && !(s.ran >> i & 1) && h->r[i].kind != 'p')
 			s.late |= (uint8_t)(1u << i);
-		if (claimed(&s, i))
+		if (claimed(&s, i) || s.stage[i] == WAITS)
 			s.stage[i] = TAKEN;
 	}
 	s.ran = s.alone = s.replayed = s.counted = 0;
@@ -224,7 +238,23 @@ static void request_steps(const struct here *h, const struct state *old, uint32_
 		explore_to(h->e, &s, "take");
 		return;
 	case TAKEN:
+		if (h->r[i].kind == 'd') {
+			if (!next_to_begin(h, &s, i) ||
+			    (!(h->c->flags & RINGS_TWO_WAIT) && discard_in_the_way(h, &s, i)))
+				return;
+			s.stage[i] = WAITS;
+			if (h->c->flags & RINGS_MARK_WAITS)
+				s.marked |= bit;
+			explore_to(h->e, &s, "publish");
+			return;
+		}
 		if (!next_to_begin(h, &s, i) || (!(h->c->flags & RINGS_NO_CLAIMS) && in_the_way(h, &s, i)))
+			return;
+		s.stage[i] = HELD;
+		explore_to(h->e, &s, "claim");
+		return;
+	case WAITS:
+		if (in_the_way(h, &s, i))
 			return;
 		s.stage[i] = HELD;
 		explore_to(h->e, &s, "claim");
@@ -332,7 +362,7 @@ static bool rings_ended(const void *config, const void *state)
 
 static void rings_show(FILE *to, const void *config, const void *state)
 {
-	static const char *const stages[] = { "queued", "taken", "held", "sent", "answered" };
+	static const char *const stages[] = { "queued", "taken", "waits", "held", "sent", "answered" };
 	const struct state *s = state;
 	struct here h = here(NULL, config, s);
 
