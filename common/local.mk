@@ -12,7 +12,7 @@ common_libsynth_pure_la_SOURCES = \
 	common/xenbus/xenbus.h common/xenbus/back.c common/xenbus/front.c \
 	common/log/log.h common/log/log.c \
 	common/net/frame.h common/net/frame.c common/net/offload.h common/net/offload.c \
-	common/net/cut.h common/net/cut.c \
+	common/net/cut.h common/net/cut.c common/net/mac.h common/net/mac.c \
 	common/metrics/metrics.h common/metrics/metrics.c \
 	common/xen/vdev.h common/xen/vdev.c
 
@@ -30,7 +30,7 @@ XEN_LIBS = $(XENEVTCHN_LIBS) $(XENGNTTAB_LIBS) $(XENSTORE_LIBS)
 
 if HAVE_CMOCKA
 common_tests = common/ring/test-ring common/ring/test-redo common/span/test-span common/xenbus/test-xenbus common/event/test-loop \
-	common/metrics/test-metrics common/net/test-frame common/net/test-cut common/xen/test-vdev
+	common/metrics/test-metrics common/net/test-frame common/net/test-cut common/net/test-mac common/xen/test-vdev
 check_PROGRAMS += $(common_tests)
 TESTS += $(common_tests)
 common_ring_test_ring_LDADD = common/libsynth-pure.la $(CMOCKA_LIBS) -lpthread
@@ -41,6 +41,7 @@ common_event_test_loop_LDADD = common/libsynth-common.la $(CMOCKA_LIBS) $(XEN_LI
 common_net_test_frame_SOURCES = common/net/test-frame.c common/net/test-frame.h
 common_net_test_cut_SOURCES = common/net/test-cut.c common/net/test-frame.h
 common_net_test_cut_LDADD = common/libsynth-pure.la $(CMOCKA_LIBS)
+common_net_test_mac_LDADD = common/libsynth-pure.la $(CMOCKA_LIBS)
 common_net_test_frame_LDADD = common/libsynth-pure.la $(CMOCKA_LIBS)
 common_metrics_test_metrics_LDADD = common/libsynth-pure.la $(CMOCKA_LIBS)
 common_xen_test_vdev_LDADD = common/libsynth-pure.la $(CMOCKA_LIBS)

@@ -24,6 +24,7 @@
 #include "backend/net/pair.h"
 #include "backend/net/tap.h"
 #include "common/log/log.h"
+#include "common/net/mac.h"
 #include "common/span/span.h"
 
 #define NET_SCRIPT      SYNTH_SCRIPTDIR "/vif-synth"
@@ -56,7 +57,7 @@ struct net_open_priv {
 	struct tap_want want;
 	struct tap_got got; /* fds: the job's, moved to the spec by open_told() */
 	bool made;          /* .got was made by this job */
-	char mac[NET_MAC_TEXT], device[80];
+	char mac[MAC_TEXT], device[80];
 	struct net_open open;
 };
 
@@ -105,8 +106,8 @@ static int spec_args(struct net_spec *s, json_object *args, struct fault *f)
 	if (err == 0)
 		err = take_link(s, link, f);
 	if (err == 0)
-		err = arg_text(args, "mac", NET_MAC_TEXT + 8, &mac, f);
-	if (err == 0 && mac && net_mac_parse(mac, s->mac) < 0)
+		err = arg_text(args, "mac", MAC_TEXT + 8, &mac, f);
+	if (err == 0 && mac && mac_parse(mac, s->mac) < 0)
 		err = fault_set(f, FAULT_USAGE, -EINVAL, "\"%s\" is no MAC of one station, as 00:16:3e:01:02:03 is",
 				quote_text(q, mac));
 	if (err == 0)
@@ -182,7 +183,7 @@ static int net_spec_load(const struct node_getter *g, const struct class_options
 	if (err == 0) {
 		err = g->get(g->arg, "mac", value, sizeof(value));
 		if (err == 0)
-			err = net_mac_parse(value, s->mac);
+			err = mac_parse(value, s->mac);
 		if (err == 0)
 			err = load_count(g, "mtu", MTU_MIN, TAP_MTU_MAX, &s->mtu);
 		if (err == 0)
@@ -243,9 +244,9 @@ static void net_nodes_birth(const void *spec, uint32_t vdev, struct nodes *n)
 {
 	const struct net_spec *s = spec;
 	const uint32_t both = NODE_BACK | NODE_MIRROR;
-	char mac[NET_MAC_TEXT];
+	char mac[MAC_TEXT];
 
-	net_mac_text(s->mac, mac);
+	mac_text(s->mac, mac);
 	nodes_add(n, NODE_FRONT, "trusted", "1");
 	nodes_add(n, NODE_FRONT | both, "handle", "%u", vdev);
 	nodes_add(n, NODE_FRONT | both, "mac", "%s", mac);
@@ -387,7 +388,7 @@ static int net_open_new(void *spec, const char *device, struct open_job *j)
 	snprintf(p->open.name, sizeof(p->open.name), "%s", device);
 	p->open.poll_max_us = s->poll_us;
 	p->open.again = j->again;
-	net_mac_text(s->mac, p->mac);
+	mac_text(s->mac, p->mac);
 	switch (s->target.kind) {
 	case NET_TARGET_NULL:
 		p->open.kind = NET_LINK_NULL;
@@ -602,9 +603,9 @@ static void net_show(const void *spec, const struct front_params *p, json_object
 	} features[] = { { "sg", NET_F_SG },       { "tso4", NET_F_GSO4 },   { "tso6", NET_F_GSO6 },
 			 { "csum4", NET_F_CSUM4 }, { "csum6", NET_F_CSUM6 }, { "rx-notify", NET_F_RX_NOTIFY } };
 	const struct net_spec *s = spec;
-	char mac[NET_MAC_TEXT], text[128] = "";
+	char mac[MAC_TEXT], text[128] = "";
 
-	net_mac_text(s->mac, mac);
+	mac_text(s->mac, mac);
 	show_text(o, "target", s->link);
 	show_text(o, "mac", mac);
 	show_number(o, "mtu", s->mtu || s->tap.mtu, s->tap.mtu ? s->tap.mtu : s->mtu);

@@ -88,40 +88,6 @@ int net_target_parse(const char *text, struct net_target *ret, struct fault *f)
 		"\"%s\" is no known link; there are tap:, bridge:, ovs:, pair:, stream:, null:", quote_text(q, text));
 }
 
-int net_mac_parse(const char *text, uint8_t mac[NET_MAC_BYTES])
-{
-	static const char digits[] = "0123456789abcdef";
-	uint8_t m[NET_MAC_BYTES], any = 0;
-
-	if (strlen(text) != 3 * NET_MAC_BYTES - 1)
-		return -EINVAL;
-	for (uint32_t i = 0; i < NET_MAC_BYTES; i++) {
-		uint8_t byte = 0;
-
-		for (uint32_t k = 0; k < 2; k++) {
-			char c = text[3 * i + k];
-			const char *at = strchr(digits, c >= 'A' && c <= 'F' ? c + ('a' - 'A') : c);
-
-			if (!at || !*at)
-				return -EINVAL;
-			byte = (uint8_t)(byte << 4 | (at - digits));
-		}
-		if (i + 1 < NET_MAC_BYTES && text[3 * i + 2] != ':')
-			return -EINVAL;
-		m[i] = byte;
-		any |= byte;
-	}
-	if ((m[0] & 1) || !any)
-		return -EINVAL;
-	memcpy(mac, m, sizeof(m));
-	return 0;
-}
-
-void net_mac_text(const uint8_t m[NET_MAC_BYTES], char text[NET_MAC_TEXT])
-{
-	snprintf(text, NET_MAC_TEXT, "%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5]);
-}
-
 int net_dev_parse(const char *text, uint32_t *vdev)
 {
 	if (strncmp(text, "eth", 3) == 0)

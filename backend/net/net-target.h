@@ -16,7 +16,6 @@
 
 #define NET_TARGET_MAX 160u
 #define NET_IFNAME_MAX 16u /* as the kernel's, with the NUL */
-#define NET_MAC_TEXT   18u
 
 enum net_target_kind {
 	NET_TARGET_TAP,
@@ -36,9 +35,6 @@ struct net_target {
 int net_target_parse(const char *text, struct net_target *ret, struct fault *f) __must_check;
 /* A name the kernel takes for an interface, and which is safe in paths and arguments. */
 bool net_ifname_ok(const char *name);
-/* "00:16:3e:01:02:03", not a group's and not all zero: 0 or -EINVAL. */
-int net_mac_parse(const char *text, uint8_t mac[NET_MAC_BYTES]) __must_check;
-void net_mac_text(const uint8_t mac[NET_MAC_BYTES], char text[NET_MAC_TEXT]);
 
 /* "eth0" or "0" <-> 0. */
 int net_dev_parse(const char *text, uint32_t *vdev) __must_check;

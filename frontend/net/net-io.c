@@ -22,6 +22,7 @@
 
 #include "common/log/log.h"
 #include "common/metrics/metrics.h"
+#include "common/net/mac.h"
 #include "common/span/span.h"
 #include "frontend/net/net-probe.h"
 
@@ -790,7 +791,7 @@ static int parse_option(struct plan *p, int o, const char *arg)
 			memset(p->dst, 0xff, 6);
 			return 0;
 		}
-		return netfront_parse_mac(arg, p->dst) < 0 ? usage("--dst: '%s' is no address", arg) : 0;
+		return mac_parse(arg, p->dst) < 0 ? usage("--dst: '%s' is no address", arg) : 0;
 	case 'r':
 		return opt_u32("--rate", arg, 1000000000, &p->rate);
 	case 'f':

@@ -24,6 +24,7 @@
 
 #include "common/log/log.h"
 #include "common/net/cut.h"
+#include "common/net/mac.h"
 #include "common/span/span.h"
 #include "common/xen/paths.h"
 #include "frontend/net/tap.h"
@@ -317,10 +318,9 @@ static void tell_up(const struct up *u)
 {
 	const struct netfront_info *i = netfront_info(u->t.n);
 	struct json_object *o;
-	char mac[18], takes[32];
+	char mac[MAC_TEXT], takes[32];
 
-	snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", i->mac[0], i->mac[1], i->mac[2], i->mac[3],
-		 i->mac[4], i->mac[5]);
+	mac_text(i->mac, mac);
 	if (u->json) {
 		o = json_object_new_object();
 		put_s(o, "event", "up");

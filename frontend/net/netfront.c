@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/log/log.h"
+#include "common/net/mac.h"
 #include "common/ring/ring.h"
 #include "common/xen/paths.h"
 #include "frontend/core/watch.h"
@@ -99,36 +100,6 @@ static bool is_dead(const struct netfront_queue *q)
 
 /* ------------------------------------------------------------------ nodes */
 
-int netfront_parse_mac(const char *text, uint8_t mac[6])
-{
-	uint8_t m[6], any = 0;
-
-	for (int i = 0; i < 6; i++, text += 3) {
-		unsigned v = 0;
-
-		for (int k = 0; k < 2; k++) {
-			char c = text[k];
-
-			if (c >= '0' && c <= '9')
-				v = v << 4 | (unsigned)(c - '0');
-			else if (c >= 'a' && c <= 'f')
-				v = v << 4 | (unsigned)(c - 'a' + 10);
-			else if (c >= 'A' && c <= 'F')
-				v = v << 4 | (unsigned)(c - 'A' + 10);
-			else
-				return -EINVAL; /* the end of the text among others */
-		}
-		if (text[2] != (i == 5 ? '\0' : ':'))
-			return -EINVAL;
-		m[i] = (uint8_t)v;
-		any |= m[i];
-	}
-	if (m[0] & 1 || !any)
-		return -EINVAL;
-	memcpy(mac, m, sizeof(m));
-	return 0;
-}
-
 /* @otherwise when it is missing; UINT32_MAX when it is nonsense. */
 static uint32_t read_node(struct store *s, const char *dir, const char *leaf, uint32_t otherwise)
 {
@@ -151,7 +122,7 @@ static int read_mac(struct store *s, const struct front_dev *d, uint8_t mac[6])
 
 		if (err == -ENOENT)
 			continue;
-		return err < 0 || netfront_parse_mac(text, mac) < 0 ? -EPROTO : 0;
+		return err < 0 || mac_parse(text, mac) < 0 ? -EPROTO : 0;
 	}
 	return -EPROTO;
 }

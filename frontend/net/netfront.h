@@ -62,8 +62,6 @@ struct netfront_queue;
 
 extern const char *const netfront_types[2]; /* for front_list(): "svif", "vif" */
 
-/* "02:00:00:00:00:01": 0, or -EINVAL (also for a group or zero address). */
-int netfront_parse_mac(const char *text, uint8_t mac[6]) __must_check;
 /* What @d says of itself without connecting to it: 0; -EPROTO: its mac is missing or makes no sense; -EOPNOTSUPP: its
  * back end does not copy. */
 int netfront_look(struct store *s, const struct front_dev *d, const struct netfront_config *c,

@@ -10,6 +10,7 @@
 #include <json-c/json.h>
 #include <stdio.h>
 
+#include "common/net/mac.h"
 #include "common/span/span.h"
 #include "common/xen/paths.h"
 
@@ -146,8 +147,7 @@ static struct json_object *describe(struct store *s, const struct front_dev *d)
 	put_s(o, "state", xenbus_state_name(front_read_state(s, d->dir)));
 	put_s(o, "backend_state", d->back[0] ? xenbus_state_name(front_read_state(s, d->back)) : NULL);
 	if (known)
-		snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x", i.mac[0], i.mac[1], i.mac[2], i.mac[3],
-			 i.mac[4], i.mac[5]);
+		mac_text(i.mac, text);
 	put_s(o, "mac", known ? text : NULL);
 	json_object_object_add(o, "mtu", known ? json_object_new_uint64(i.mtu) : NULL);
 	json_object_object_add(o, "max_queues", known ? json_object_new_uint64(i.max_queues) : NULL);

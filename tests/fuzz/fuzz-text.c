@@ -9,6 +9,7 @@
 #include "backend/net/net-rate.h"
 #include "backend/net/net-target.h"
 #include "common/metrics/metrics.h"
+#include "common/net/mac.h"
 #include "common/xen/vdev.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -93,7 +94,7 @@ static void rate(struct feed *f)
 static void names(const char *text)
 {
 	char name[VDEV_NAME_MAX], name2[VDEV_NAME_MAX];
-	uint8_t mac[NET_MAC_BYTES], mac2[NET_MAC_BYTES];
+	uint8_t mac[MAC_BYTES], mac2[MAC_BYTES];
 	uint32_t vdev, again;
 	struct net_target t;
 	struct fault f;
@@ -112,12 +113,12 @@ static void names(const char *text)
 		net_dev_name(again, name2);
 		must(strcmp(name, name2) == 0);
 	}
-	if (net_mac_parse(text, mac) == 0) {
-		char mac_text[NET_MAC_TEXT];
+	if (mac_parse(text, mac) == 0) {
+		char again_text[MAC_TEXT];
 
 		must(!(mac[0] & 1));
-		net_mac_text(mac, mac_text);
-		must(net_mac_parse(mac_text, mac2) == 0 && memcmp(mac, mac2, sizeof(mac)) == 0);
+		mac_text(mac, again_text);
+		must(mac_parse(again_text, mac2) == 0 && memcmp(mac, mac2, sizeof(mac)) == 0);
 	}
 	memset(&f, 0, sizeof(f));
 	if (net_target_parse(text, &t, &f) == 0) {
