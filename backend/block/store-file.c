@@ -6,7 +6,8 @@
  * that all is well, so a passing error must not reach it; but the page cache reports a write-back error once
  * only, so a second fdatasync that says 0 proves nothing.  Hence: without the page cache (O_DIRECT, memory) a
  * failed flush is tried again FLUSH_TRIES times; with it the first EIO or ENOSPC is final, this flush and all later
- * ones fail ("poisoned"), since what was acknowledged may be gone.
+ * ones fail ("poisoned"), since what was acknowledged may be gone.  And once only is once for all threads: of two that
+ * wait for the same write-back one is told.  So there is one flush of the page cache at a time.
  */
 #include "config.h"
 #include <errno.h>
@@ -96,9 +97,8 @@ static int transfer(struct file *f, struct store_io *io)
 	return 0;
 }
 
-static int flush(struct file *f)
+static int sync_image(struct file *f, bool retry)
 {
-	bool retry = f->flags & (BLK_O_DIRECT | BLK_O_MEMORY);
 	int rc;
 
 	if (__atomic_load_n(&f->s.poisoned, __ATOMIC_RELAXED))
@@ -120,6 +120,19 @@ static int flush(struct file *f)
 	if (!__atomic_exchange_n(&f->s.poisoned, true, __ATOMIC_RELAXED))
 		log_error("%s: flush failed: %s; every later flush will fail until the disk is attached again",
 			  f->s.name, strerror(-rc));
+	return rc;
+}
+
+static int flush(struct file *f)
+{
+	bool cached = !(f->flags & (BLK_O_DIRECT | BLK_O_MEMORY));
+	int rc;
+
+	if (cached)
+		pthread_mutex_lock(&f->flushing);
+	rc = sync_image(f, !cached);
+	if (cached)
+		pthread_mutex_unlock(&f->flushing);
 	return rc;
 }
 
@@ -277,6 +290,7 @@ void file_close(struct store *s)
 	struct file *f = file_of(s);
 
 	window_free(f->window);
+	pthread_mutex_destroy(&f->flushing);
 	close(f->fd);
 	free(f);
 }
@@ -307,6 +321,7 @@ int store_file_open(const struct blk_open *o, int fd, struct store **ret)
 	}
 	f->fd = fd;
 	f->flags = o->flags;
+	pthread_mutex_init(&f->flushing, NULL);
 	snprintf(f->s.name, sizeof(f->s.name), "%s", o->name);
 	rc = size_of(f, &f->size);
 	if (rc) {

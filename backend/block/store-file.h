@@ -11,10 +11,11 @@
 struct file {
 	struct store s;
 	int fd;
-	uint32_t flags;        /* BLK_O_* */
-	uint64_t size;         /* bytes; written by resize in the main thread, read relaxed */
-	bool sparse;           /* may hold holes; relaxed */
-	struct window *window; /* store-window.h; NULL: none */
+	uint32_t flags;           /* BLK_O_* */
+	uint64_t size;            /* bytes; written by resize in the main thread, read relaxed */
+	bool sparse;              /* may hold holes; relaxed */
+	struct window *window;    /* store-window.h; NULL: none */
+	pthread_mutex_t flushing; /* of the page cache: one at a time */
 };
 
 static inline struct file *file_of(struct store *s)

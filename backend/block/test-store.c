@@ -440,6 +440,67 @@ static void a_failed_flush_of_cached_data_stays_failed(void **state)
 	close(fd);
 }
 
+/*
+ * A kernel whose write-back has failed, in the C library's place: of those that are asked for it at once one is told.  Who comes first
+ * stays until another has come, or for a while.
+ */
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t came;
+	bool on;
+	uint32_t asked;
+} writeback = { .lock = PTHREAD_MUTEX_INITIALIZER, .came = PTHREAD_COND_INITIALIZER };
+
+#define TOGETHER_MS 300u
+
+int fdatasync(int fd)
+{
+	struct timespec until;
+	bool first;
+	int rc = 0;
+
+	if (!__atomic_load_n(&writeback.on, __ATOMIC_ACQUIRE))
+		return (int)syscall(SYS_fdatasync, fd);
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += TOGETHER_MS * 1000000;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	pthread_mutex_lock(&writeback.lock);
+	first = writeback.asked++ == 0;
+	pthread_cond_signal(&writeback.came);
+	while (first && writeback.asked == 1 && rc == 0)
+		rc = pthread_cond_timedwait(&writeback.came, &writeback.lock, &until);
+	pthread_mutex_unlock(&writeback.lock);
+	errno = EIO;
+	return first ? -1 : 0;
+}
+
+static void of_two_flushes_of_cached_data_at_once_none_claims_success_when_one_fails(void **state)
+{
+	EACH_ENGINE(e)
+	{
+		struct store_io io[2] = { { .op = STORE_FLUSH }, { .op = STORE_FLUSH } };
+		struct store_queue *q;
+		int fd;
+
+		if (e->flags & (BLK_O_DIRECT | BLK_O_MEMORY))
+			continue;
+		fd = scratch(e, SIZE);
+		q = new_queue(open_fd(e, fd, 0));
+		writeback.asked = 0;
+		__atomic_store_n(&writeback.on, true, __ATOMIC_RELEASE);
+		for (uint32_t i = 0; i < 2; i++)
+			q->store->ops->submit(q, &io[i]);
+		finish(q, 2);
+		__atomic_store_n(&writeback.on, false, __ATOMIC_RELEASE);
+		assert_true(writeback.asked > 0);
+		assert_int_equal(io[0].result, -EIO);
+		assert_int_equal(io[1].result, -EIO);
+		done_with(q);
+		close(fd);
+	}
+}
+
 /* A block device that is none: what the store asks of it, in the C library's place. */
 static struct {
 	bool on;
@@ -555,6 +616,7 @@ int main(void)
 		cmocka_unit_test(memory_that_runs_out_is_enospc_not_a_crash),
 		cmocka_unit_test(the_window_is_open_for_whole_files_only),
 		cmocka_unit_test(a_failed_flush_of_cached_data_stays_failed),
+		cmocka_unit_test(of_two_flushes_of_cached_data_at_once_none_claims_success_when_one_fails),
 		cmocka_unit_test(a_block_device_is_asked_for_discard_about_a_range_that_cannot_be_done),
 		cmocka_unit_test(null_reads_zeroes),
 		cmocka_unit_test(nonsense_is_not_opened),
