@@ -44,10 +44,12 @@ struct journal_head {
 };
 _Static_assert(sizeof(struct journal_head) <= JOURNAL_LIVE_AT, "the head ends before what is live");
 
+#define JOURNAL_STORAGE_LOST 2u /* poisoned: STORE_LOST */
+
 struct journal_live {
 	uint32_t life;     /* workers that have used it, this one included */
 	uint32_t ready;    /* 1: the class's part is formatted; before that nothing was taken from the rings */
-	uint32_t poisoned; /* 1: the disk's flushes fail from now on (block/store.h) */
+	uint32_t poisoned; /* enum store_poison of the disk (block/store.h), or 0 */
 };
 _Static_assert(sizeof(struct journal_live) <= JOURNAL_CLASS_AT - JOURNAL_LIVE_AT, "and this before the class's part");
 

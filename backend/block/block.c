@@ -77,12 +77,8 @@ static int block_connect(struct device *d, const struct wire_connect *c)
 		return -EINVAL;
 	blk_overlap_fini(&disk->overlap);
 	disk->left = false;
-	disk->store->poison_mark = &d->journal.live->poisoned;
 	/* Of a predecessor's flush, or of one for the front end before: this worker's successor is to know in any case. */
-	if (d->journal.live->poisoned)
-		disk->store->poisoned = true;
-	else if (disk->store->poisoned)
-		d->journal.live->poisoned = 1;
+	store_poison_mark(disk->store, &d->journal.live->poisoned);
 	return blk_overlap_init(&disk->overlap, c->nr_queues > 1);
 }
 
@@ -95,7 +91,7 @@ static void block_disconnected(struct device *d)
 {
 	struct blk_dev *disk = d->priv;
 
-	disk->store->poison_mark = NULL;
+	store_poison_mark(disk->store, NULL);
 	blk_overlap_fini(&disk->overlap);
 }
 
@@ -168,6 +164,7 @@ static void block_stat(struct device *d, uint64_t now, struct metrics_out *o)
 	}
 }
 
+_Static_assert((uint32_t)STORE_LOST == JOURNAL_STORAGE_LOST, "the daemon understands a store's mark");
 _Static_assert(QUEUE_WOKE_EVENT == STORE_WOKE_EVENT && QUEUE_WOKE_CONTROL == STORE_WOKE_CONTROL,
 	       "a store's wait() speaks the core's bits");
 

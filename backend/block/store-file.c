@@ -115,9 +115,7 @@ static int sync_image(struct file *f, bool retry)
 			break;
 		(void)ppoll(NULL, 0, &pause, NULL);
 	}
-	if (f->s.poison_mark) /* before anybody is told */
-		__atomic_store_n(f->s.poison_mark, 1, __ATOMIC_RELEASE);
-	if (!__atomic_exchange_n(&f->s.poisoned, true, __ATOMIC_RELAXED))
+	if (store_poison(&f->s, STORE_FLUSH_FAILED))
 		log_error("%s: flush failed: %s; every later flush will fail until the disk is attached again",
 			  f->s.name, strerror(-rc));
 	return rc;

@@ -12,6 +12,10 @@
  * done when all of its commands are.
  *
  * A connection that dies fails everything in flight and everything later with -EIO; nothing waits for it.
+ *
+ * Flush errors.  A server may flush by a page cache, which tells of an error once only (store-file.c), and one that is lost may have lost
+ * what it had acknowledged.  So after either all flushes fail, also those of the next connection.  And one FLUSH is under way at a
+ * time, for all flushes that wait when it is sent: of two that the server does at once one may be told of the error and the other not.
  */
 #include <errno.h>
 #include <libnbd.h>
@@ -33,7 +37,11 @@ struct nbd {
 	struct nbd_handle *h;
 	pthread_t thread;
 	int wake_fd;
+	bool can_flush;
 	bool running, stop, dead; /* stop, dead: atomic */
+	pthread_mutex_t lock;     /* of the next two; taken under libnbd's lock */
+	struct store_list flushes;
+	struct store_io *flushing; /* what the FLUSH under way is for; NULL: there is none */
 };
 
 struct nbd_queue {
@@ -76,10 +84,28 @@ static void note_error(struct store_io *io, int err)
 	__atomic_compare_exchange_n(&io->result, &none, -(err ? err : EIO), false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 }
 
+/* Before anybody is told. */
+static void lost(struct nbd *n)
+{
+	if (!n->s.info.readonly)
+		(void)store_poison(&n->s, STORE_LOST);
+}
+
+/* Any thread, but none of libnbd's callbacks. */
+static bool is_lost(struct nbd *n)
+{
+	if (nbd_aio_is_dead(n->h) <= 0 && nbd_aio_is_closed(n->h) <= 0)
+		return false;
+	lost(n);
+	return true;
+}
+
 static int on_done(void *user, int *error)
 {
 	struct store_io *io = user;
 
+	if (*error == ENOTCONN) /* libnbd's own word for what it gives up; a server has none for it */
+		lost(nbd_of(io->queue->store));
 	if (*error)
 		note_error(io, *error);
 	release(io);
@@ -95,9 +121,13 @@ static nbd_completion_callback callback(struct store_io *io)
 /* A command that could not be given: its callback will not be called. */
 static void check(struct store_io *io, int64_t cookie)
 {
+	int err;
+
 	if (cookie >= 0)
 		return;
-	note_error(io, nbd_get_errno());
+	err = nbd_get_errno();
+	(void)is_lost(nbd_of(io->queue->store));
+	note_error(io, err);
 	release(io);
 }
 
@@ -140,6 +170,61 @@ static void move_data(struct nbd *n, struct nbd_queue *nq, struct store_io *io)
 		check(io, give(n, io, io->iov[i].iov_base, io->iov[i].iov_len, at));
 }
 
+/* What the FLUSH was for, or would have been. */
+static void flushed(struct nbd *n, int err)
+{
+	struct store_io *io, *next;
+
+	pthread_mutex_lock(&n->lock);
+	io = n->flushing;
+	n->flushing = NULL;
+	pthread_mutex_unlock(&n->lock);
+	for (; io; io = next) {
+		next = io->next;
+		if (err)
+			note_error(io, err);
+		release(io);
+	}
+}
+
+static int on_flushed(void *user, int *error)
+{
+	struct nbd *n = user;
+
+	if (*error == ENOTCONN)
+		lost(n);
+	else if (*error && store_poison(&n->s, STORE_FLUSH_FAILED))
+		log_error("%s: flush failed: %s; every later flush will fail until the disk is attached again",
+			  n->s.name, strerror(*error));
+	flushed(n, *error);
+	poke(n);
+	return 1;
+}
+
+/* The module's thread: if none is under way, one for those that wait. */
+static void flush_next(struct nbd *n)
+{
+	bool busy;
+
+	pthread_mutex_lock(&n->lock);
+	busy = n->flushing || !n->flushes.head;
+	if (!busy) {
+		n->flushing = n->flushes.head;
+		store_list_init(&n->flushes);
+	}
+	pthread_mutex_unlock(&n->lock);
+	if (busy)
+		return;
+	if (is_lost(n) || __atomic_load_n(&n->s.poisoned, __ATOMIC_ACQUIRE)) {
+		flushed(n, EIO);
+	} else if (!n->can_flush) {
+		flushed(n, 0);
+	} else if (nbd_aio_flush(n->h, (nbd_completion_callback){ .callback = on_flushed, .user_data = n }, 0) < 0) {
+		(void)is_lost(n);
+		flushed(n, EIO);
+	}
+}
+
 static void nbd_submit(struct store_queue *q, struct store_io *io)
 {
 	struct nbd *n = nbd_of(q->store);
@@ -148,13 +233,16 @@ static void nbd_submit(struct store_queue *q, struct store_io *io)
 	io->result = 0;
 	io->parts = 1;
 	io->stage = NULL;
+	if (io->op == STORE_FLUSH) { /* kick() tells the module's thread */
+		pthread_mutex_lock(&n->lock);
+		store_list_add(&n->flushes, io);
+		pthread_mutex_unlock(&n->lock);
+		return;
+	}
 	if (__atomic_load_n(&n->dead, __ATOMIC_RELAXED)) {
 		note_error(io, EIO);
 	} else if (io->op == STORE_READ || io->op == STORE_WRITE) {
 		move_data(n, nbd_queue_of(q), io);
-	} else if (io->op == STORE_FLUSH) {
-		if (nbd_can_flush(n->h) > 0)
-			check(io, nbd_aio_flush(n->h, callback(io), 0));
 	} else if (io->op == STORE_DISCARD) {
 		for (uint64_t at = io->offset, end = at + io->bytes; at < end; at += DISCARD_MAX)
 			check(io, nbd_aio_trim(n->h, MIN(end - at, (uint64_t)DISCARD_MAX), at, callback(io), 0));
@@ -225,14 +313,15 @@ static void *nbd_thread(void *arg)
 	struct nbd *n = arg;
 
 	while (!__atomic_load_n(&n->stop, __ATOMIC_RELAXED)) {
-		if (nbd_aio_is_dead(n->h) > 0 || nbd_aio_is_closed(n->h) > 0) {
+		flush_next(n);
+		if (is_lost(n)) {
 			/* libnbd has failed what was in flight; from now on submit() fails the rest. */
 			struct pollfd p = { n->wake_fd, POLLIN, 0 };
 			uint64_t v;
 
 			if (!__atomic_exchange_n(&n->dead, true, __ATOMIC_RELAXED))
-				log_error("%s: the NBD connection is lost; every request fails until the disk is "
-					  "attached again",
+				log_error("%s: the NBD connection is lost: every request fails, and every flush until "
+					  "the disk is attached again",
 					  n->s.name);
 			if (ppoll(&p, 1, NULL, NULL) > 0 && read(n->wake_fd, &v, sizeof(v)) < 0)
 				continue;
@@ -281,6 +370,7 @@ static void nbd_store_close(struct store *s)
 		pthread_join(n->thread, NULL);
 	}
 	nbd_close(n->h);
+	pthread_mutex_destroy(&n->lock);
 	if (n->wake_fd >= 0)
 		close(n->wake_fd);
 	free(n);
@@ -333,6 +423,7 @@ static void learn(struct nbd *n, const struct blk_open *o, int64_t size)
 		.readonly = (o->flags & BLK_O_READONLY) || nbd_is_read_only(n->h) > 0,
 		.engine = "nbd",
 	};
+	n->can_flush = nbd_can_flush(n->h) > 0;
 	i->can_discard = !i->readonly && (o->flags & BLK_O_DISCARD) && nbd_can_trim(n->h) > 0;
 	i->discard_granularity = i->physical_sector;
 }
@@ -348,6 +439,8 @@ int synth_store_nbd_open(const struct blk_open *o, int fd, struct store **ret)
 		return -ENOMEM;
 	}
 	n->s.ops = &nbd_ops;
+	pthread_mutex_init(&n->lock, NULL);
+	store_list_init(&n->flushes);
 	snprintf(n->s.name, sizeof(n->s.name), "%s", o->name);
 	n->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	n->h = nbd_create();

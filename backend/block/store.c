@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <link.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -57,6 +58,34 @@ static void load_nbd(void)
 	else
 		log_debug("no NBD store: %s", dlerror());
 	dl_iterate_phdr(drop_clean, NULL);
+}
+
+/* A store's own thread may find out at any time, also while the mark is taken away. */
+static pthread_mutex_t poison_lock = PTHREAD_MUTEX_INITIALIZER;
+
+bool store_poison(struct store *s, enum store_poison why)
+{
+	bool worse;
+
+	pthread_mutex_lock(&poison_lock);
+	worse = s->poisoned < why;
+	if (worse && s->poison_mark) /* first: who sees the other may tell the guest */
+		__atomic_store_n(s->poison_mark, why, __ATOMIC_RELEASE);
+	if (worse)
+		__atomic_store_n(&s->poisoned, why, __ATOMIC_RELEASE);
+	pthread_mutex_unlock(&poison_lock);
+	return worse;
+}
+
+void store_poison_mark(struct store *s, uint32_t *mark)
+{
+	pthread_mutex_lock(&poison_lock);
+	s->poison_mark = mark;
+	if (mark && *mark && !s->poisoned)
+		__atomic_store_n(&s->poisoned, STORE_FLUSH_FAILED, __ATOMIC_RELEASE);
+	if (mark)
+		__atomic_store_n(mark, s->poisoned, __ATOMIC_RELEASE);
+	pthread_mutex_unlock(&poison_lock);
 }
 
 void store_prepare(uint32_t parts)

@@ -89,19 +89,31 @@ struct store_ops {
 	void (*close)(struct store *s);                       /* no queues are left */
 };
 
+/* Why every flush fails from now on, until the disk is attached again. */
+enum store_poison {
+	STORE_SOUND,
+	STORE_FLUSH_FAILED, /* where a retry would lie */
+	STORE_LOST, /* its server, with what was acknowledged and not flushed; what was under way may still be done */
+};
+
 /* Each engine embeds these first. */
 struct store {
 	const struct store_ops *ops;
 	struct blk_info info;
 	char name[64];         /* for messages */
-	bool poisoned;         /* a flush failed where a retry would lie; every later one fails; atomic */
-	uint32_t *poison_mark; /* NULL, or set to 1 then: for a successor */
+	uint32_t poisoned;     /* enum store_poison; atomic */
+	uint32_t *poison_mark; /* NULL, or where a successor finds it */
 };
 
 struct store_queue {
 	struct store *store;
 	int fd; /* readable: completions wait; -1: they never come by themselves */
 };
+
+/* Before anybody is told of it; any thread.  True: it is worse than it was. */
+bool store_poison(struct store *s, enum store_poison why);
+/* From now on it is marked there (NULL: nowhere).  What a predecessor has marked there poisons this one; its requests have been waited for. */
+void store_poison_mark(struct store *s, uint32_t *mark);
 
 /* What can only be had before the process is confined: libraries (of those that not all need, @parts: BLK_PART_*), kernel rings. */
 void store_prepare(uint32_t parts);

@@ -698,8 +698,7 @@ static void a_failed_flush_is_remembered_for_a_front_end_that_comes_later(void *
 	new_rings(1);
 	connect_worker(WIRE_RESUME_NOT);
 	assert_int_equal(live->poisoned, 0);
-	disk->store->poisoned = true; /* as fdatasync's EIO leaves it */
-	*disk->store->poison_mark = 1;
+	assert_true(store_poison(disk->store, STORE_FLUSH_FAILED)); /* as fdatasync's EIO leaves it */
 	device_disconnect(d, false);
 	until(device_reap(d));
 	new_rings(1);
@@ -708,7 +707,26 @@ static void a_failed_flush_is_remembered_for_a_front_end_that_comes_later(void *
 	die();
 	connect_worker(WIRE_RESUME);
 	disk = d->priv;
-	assert_true(disk->store->poisoned);
+	assert_int_equal(disk->store->poisoned, STORE_FLUSH_FAILED);
+}
+
+/* The next worker has another connection, and the last one's requests were waited for: that it is lost is not its trouble, what it lost is. */
+static void of_a_lost_server_the_next_worker_knows_that_flushes_fail(void **state)
+{
+	struct blk_dev *disk = d->priv;
+
+	new_rings(1);
+	connect_worker(WIRE_RESUME_NOT);
+	assert_true(store_poison(disk->store, STORE_FLUSH_FAILED));
+	assert_true(store_poison(disk->store, STORE_LOST));
+	assert_false(store_poison(disk->store, STORE_FLUSH_FAILED));
+	assert_int_equal(live->poisoned, JOURNAL_STORAGE_LOST);
+	die();
+	assert_int_equal(live->poisoned, JOURNAL_STORAGE_LOST);
+	connect_worker(WIRE_RESUME);
+	disk = d->priv;
+	assert_int_equal(disk->store->poisoned, STORE_FLUSH_FAILED);
+	assert_int_equal(live->poisoned, STORE_FLUSH_FAILED);
 }
 
 /* ------------------------------------------------------------------ a worker that goes */
@@ -808,6 +826,7 @@ int main(void)
 		CASE(it_holds_nobody_up_for_long),
 		CASE(what_only_waited_for_one_that_kills_is_not_blamed),
 		CASE(a_failed_flush_is_remembered_for_a_front_end_that_comes_later),
+		CASE(of_a_lost_server_the_next_worker_knows_that_flushes_fail),
 		CASE(a_secure_discard_that_takes_long_is_left_to_the_next_worker),
 		CASE(what_waits_for_it_is_left_too_and_comes_after),
 		CASE(all_else_is_finished_and_answered),

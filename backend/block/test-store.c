@@ -433,7 +433,7 @@ static void a_failed_flush_of_cached_data_stays_failed(void **state)
 	struct store_queue *q = new_queue(s);
 
 	assert_int_equal(plain(q, STORE_FLUSH, 0, 0), 0);
-	s->poisoned = true; /* as fdatasync's EIO leaves it */
+	assert_true(store_poison(s, STORE_FLUSH_FAILED)); /* as fdatasync's EIO leaves it */
 	assert_int_equal(plain(q, STORE_FLUSH, 0, 0), -EIO);
 	assert_int_equal(plain(q, STORE_FLUSH, 0, 0), -EIO);
 	done_with(q);

@@ -123,10 +123,13 @@ static bool read_unanswered(const struct device *d, int fd, const struct wire_co
 {
 	uint64_t bytes = d->c->class->journal_bytes(c);
 	void *part = malloc(bytes); /* not mapped: who else has the file could cut it */
+	struct journal_live live;
 	bool any = true;
 
-	if (part && pread(fd, part, bytes, JOURNAL_CLASS_AT) == (ssize_t)bytes)
-		any = d->c->class->unanswered(part, c);
+	/* When a server was lost, what it had under way was answered, and is not over. */
+	if (part && pread(fd, &live, sizeof(live), JOURNAL_LIVE_AT) == (ssize_t)sizeof(live) &&
+	    pread(fd, part, bytes, JOURNAL_CLASS_AT) == (ssize_t)bytes)
+		any = live.poisoned == JOURNAL_STORAGE_LOST || d->c->class->unanswered(part, c);
 	free(part);
 	return any;
 }

@@ -191,6 +191,10 @@ static void what_was_under_way_is_known(void **state)
 	assert_true(record_unanswered(&dev));
 	change(JOURNAL_CLASS_AT, 0);
 	assert_false(record_unanswered(&dev));
+	change(JOURNAL_LIVE_AT + offsetof(struct journal_live, poisoned), 1);
+	assert_false(record_unanswered(&dev)); /* a flush failed */
+	change(JOURNAL_LIVE_AT + offsetof(struct journal_live, poisoned), JOURNAL_STORAGE_LOST);
+	assert_true(record_unanswered(&dev)); /* all was answered: with errors, when the server was lost */
 	change(offsetof(struct journal_head, magic), 0);
 	assert_true(record_unanswered(&dev)); /* who knows */
 	class.unanswered = NULL;

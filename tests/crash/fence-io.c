@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * fence-io.c - a guest told what to write, and when: each line "SECTOR WORD" of stdin is one write of one sector, filled with
- * the word; when it is answered "SECTOR WORD 0" (or -errno) is said.  It waits for no answer; at the end of stdin it closes.
+ * the word; when it is answered "SECTOR WORD 0" (or -errno) is said.  "flush WORD" is a flush, answered likewise.  It waits for no
+ * answer; at the end of stdin it closes.
  */
 #include <errno.h>
 #include <poll.h>
@@ -17,16 +18,20 @@ struct call {
 	struct blkfront_queue *q;
 	uint64_t sector;
 	char word[MAX_WORD];
-	struct blkfront_buf *buf;
+	struct blkfront_buf *buf; /* NULL: a flush */
 };
 
 static void on_done(void *arg, int err)
 {
 	struct call *c = arg;
 
-	printf("%llu %s %d\n", (unsigned long long)c->sector, c->word, err);
+	if (c->buf)
+		printf("%llu %s %d\n", (unsigned long long)c->sector, c->word, err);
+	else
+		printf("flush %s %d\n", c->word, err);
 	fflush(stdout);
-	blkfront_buf_put(c->q, c->buf);
+	if (c->buf)
+		blkfront_buf_put(c->q, c->buf);
 	free(c);
 }
 
@@ -38,9 +43,16 @@ static int start(struct blkfront_queue *q, const char *line)
 	size_t len;
 	int err;
 
-	if (!c || sscanf(line, "%llu %15s", &sector, c->word) != 2)
-		return -EINVAL;
+	if (!c)
+		return -ENOMEM;
 	c->q = q;
+	if (sscanf(line, "flush %15s", c->word) == 1) {
+		err = blkfront_submit(q, BLKFRONT_FLUSH, 0, 0, NULL, on_done, c);
+		blkfront_kick(q);
+		return err;
+	}
+	if (sscanf(line, "%llu %15s", &sector, c->word) != 2)
+		return -EINVAL;
 	c->sector = sector;
 	c->buf = blkfront_buf_get(q);
 	if (!c->buf)

@@ -178,6 +178,32 @@ else
 	skip 'NBD by TCP' "port $port cannot be had"
 fi
 
+# The way to a server is lost, with a write under way: the guest is told EIO, so nothing is unanswered, and it may still land.
+port=$((20000 + RANDOM % 20000))
+way() { background nbdkit -f -p $port nbd socket="$W/nbd.sock" >>"$W/nbd.log" 2>&1 7>&-; }
+way
+if within 10 nbdinfo --size "nbd://127.0.0.1:$port"; then
+	ctl daemon stop >/dev/null
+	blkd_wait_gone 15
+	SYNTH_NBD_GRACE_MS=10000 blkd_start
+	begin 'a lost way' "nbd://127.0.0.1:$port/"
+	kill -KILL "${children[-2]}" # before the guest
+	check 'a lost way: the guest is told' within 10 said 0 two -5
+	way
+	within 10 nbdinfo --size "nbd://127.0.0.1:$port" || bail 'nbdkit does not come back' "$W/nbd.log"
+	kill_worker
+	guest_write 0 three
+	check 'a lost way: the server is given time' within 15 eval 'show sinner/xvda .broken | grep -q "is given time"'
+	check 'a lost way: the guest waits' not said 0 three 0
+	touch "$late/release"
+	check 'a lost way: the guest goes on' within 20 said 0 three 0
+	within 10 test -e "$late/landed"
+	check 'a lost way: what it wrote stands' on_disk three
+	end 'a lost way'
+else
+	skip 'a lost way' "port $port cannot be had, or nbdkit has no nbd plugin"
+fi
+
 # Worker and daemon: nobody has the connection any more.
 begin 'both' "$nbd"
 worker=$(show sinner/xvda .worker)

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Nothing acknowledged is lost: workers and daemons die.  points.t wants workers that die at named steps (configure
 # --enable-crash-points, ./check crash).
-TESTS += tests/crash/kill.t tests/crash/fence.t tests/crash/toolstack.t
+TESTS += tests/crash/kill.t tests/crash/fence.t tests/crash/flush.t tests/crash/toolstack.t
 if CRASH_POINTS
 TESTS += tests/crash/points.t
 endif
-EXTRA_DIST += tests/crash/lib.sh tests/crash/kill.t tests/crash/points.t tests/crash/fence.t tests/crash/toolstack.t
+EXTRA_DIST += tests/crash/lib.sh tests/crash/kill.t tests/crash/points.t tests/crash/fence.t tests/crash/flush.t tests/crash/toolstack.t
 
 check_PROGRAMS += tests/crash/fence-io tests/crash/pulse
 tests_crash_fence_io_SOURCES = tests/crash/fence-io.c tests/lib/guest-disk.h

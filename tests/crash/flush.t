@@ -1,0 +1,101 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# An NBD server that failed to flush, or was lost, may have lost what it had acknowledged: no flush claims success after that, not even when
+# the server does, and not by another worker either.
+. "${SYNTH_SRCDIR:-.}/tests/lib/world.sh" || exit 99
+. "$SYNTH_SRCDIR/tests/crash/lib.sh" || exit 99
+command -v nbdkit >/dev/null || skip_all 'nbdkit is not installed'
+[ -e "$SYNTH_BUILDDIR/backend/.libs/synth-store-nbd.so" ] || skip_all 'built without libnbd'
+io=$SYNTH_BUILDDIR/tests/crash/fence-io
+late=$W/late
+mkdir "$late"
+
+# While `fail` is there one flush fails, with as many beside it as come at once; all others are well.
+flush='
+if [ -e '$late'/fail ] && mkdir '$late'/failed 2>/dev/null; then
+	n=0
+	until [ -e '$late'/other ] || [ $n -ge 20 ]; do n=$((n + 1)); sleep 0.05; done
+	echo EIO the write-back failed >&2
+	exit 1
+fi
+touch '$late'/other'
+background nbdkit -f -t 8 -U "$W/once.sock" eval thread_model='echo parallel' get_size='echo 1048576' can_write='exit 0' can_flush='exit 0' \
+	pread='dd if=/dev/zero bs=$3 count=1 2>/dev/null' pwrite='cat >/dev/null' flush="$flush" >>"$W/nbd.log" 2>&1
+serve() # on $W/mem.sock, by $server
+{
+	rm -f "$W/mem.sock"
+	background nbdkit -f -U "$W/mem.sock" memory 1M >>"$W/nbd.log" 2>&1 7>&-
+	server=${children[-1]}
+	within 10 test -S "$W/mem.sock" || bail 'nbdkit does not start' "$W/nbd.log"
+}
+ask() { printf '%s\n' "$@" >&7; }                 # LINES
+said() { grep -qx "$*" "$W/said"; }                # LINE
+kill_worker() { kill -KILL "$(show sinner/xvda .worker)"; }
+begin() # NAME SOCKET
+{
+	rm -rf "$late"/* "$W/in"
+	mkfifo "$W/in"
+	attach sinner "nbd+unix:///?socket=$W/$2" xvda >/dev/null || bail "$1: no disk" "$W/blkd.log"
+	: >"$W/said"
+	hostxen run -d 1 -- "$io" <"$W/in" >"$W/said" 2>"$W/io.log" &
+	guest=$!
+	children+=($guest)
+	exec 7>"$W/in"
+	ask '0 one' 'flush first'
+	within 10 eval "said 0 one 0 && said flush first 0" || bail "$1: the guest cannot write and flush" "$W/io.log"
+	rm -f "$late/other"
+}
+end() # NAME
+{
+	exec 7>&-
+	check "$1: the guest closes" within 10 not kill -0 "$guest"
+	ctl detach sinner/xvda --force >/dev/null
+}
+world_start
+within 10 test -S "$W/once.sock" || bail 'nbdkit does not start' "$W/nbd.log"
+serve
+
+begin 'a flush that failed' once.sock
+touch "$late/fail" "$late/other"
+ask 'flush a'
+check 'a flush that failed: the guest is told' within 10 said flush a -5
+ask 'flush b'
+check 'a flush that failed: and with the next one' within 10 said flush b -5
+kill_worker
+ask '0 two' 'flush c'
+check 'a flush that failed: another worker serves the disk' within 20 said 0 two 0
+check 'a flush that failed: and knows it' within 10 said flush c -5
+end 'a flush that failed'
+
+begin 'attached again' once.sock # which flushes
+end 'attached again'
+
+begin 'two flushes at once' once.sock
+touch "$late/fail"
+ask 'flush a' 'flush b'
+check 'two flushes at once: one is told of the failure' within 10 said flush a -5
+check 'two flushes at once: and so is the other' within 10 said flush b -5
+end 'two flushes at once'
+
+begin 'a lost server' mem.sock
+kill -KILL "$server"
+ask '0 two'
+check 'a lost server: the guest is told' within 10 said 0 two -5
+serve
+kill_worker
+ask '0 three' 'flush a'
+check 'a lost server: another worker serves the disk' within 20 said 0 three 0
+check 'a lost server: what it had acknowledged is not said to be there' within 10 said flush a -5
+end 'a lost server'
+
+begin 'a server lost by an idle guest' mem.sock
+lost=$(grep -c 'connection is lost' "$W/blkd.log")
+kill -KILL "$server"
+within 10 more '$(grep -c "connection is lost" "$W/blkd.log")' "$lost" || bail 'nobody notices that the server is lost' "$W/blkd.log"
+serve
+kill_worker
+ask '0 two' 'flush a'
+check 'a server lost by an idle guest: another worker serves the disk' within 20 said 0 two 0
+check 'a server lost by an idle guest: what it had acknowledged is not said to be there' within 10 said flush a -5
+end 'a server lost by an idle guest'
+world_end
