@@ -105,6 +105,22 @@ void pool_submit(struct file_queue *fq, struct store_io *io)
 	pool_go_on(fq, io);
 }
 
+/*
+ * No thread can be had.  The queue's own does it, and what comes meanwhile waits.  The guest is not told: Linux does not flush any more
+ * after a flush that failed, and the image is well.
+ */
+static void pool_help_yourself(struct file_queue *fq, struct store_io *io, int err)
+{
+	static bool told; /* atomic */
+
+	if (!__atomic_exchange_n(&told, true, __ATOMIC_RELAXED))
+		log_warn("%s: cannot start a helper thread: %s; a queue that needs one does without, and waits",
+			 fq->q.store->name, strerror(-err));
+	while (!file_execute(file_of(fq->q.store), io, __atomic_load_n(&fq->cancelled, __ATOMIC_ACQUIRE)))
+		;
+	mailbox_post(&fq->box, io);
+}
+
 void pool_go_on(struct file_queue *fq, struct store_io *io)
 {
 	int rc = 0;
@@ -122,11 +138,8 @@ void pool_go_on(struct file_queue *fq, struct store_io *io)
 		io = NULL;
 	}
 	pthread_mutex_unlock(&pool.lock);
-	if (io) {
-		log_error("%s: cannot start a helper thread: %s", fq->q.store->name, strerror(-rc));
-		io->result = -EAGAIN;
-		mailbox_post(&fq->box, io);
-	}
+	if (io)
+		pool_help_yourself(fq, io, rc);
 }
 
 int file_queue_init(struct file_queue *fq, struct store *s)

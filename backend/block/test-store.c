@@ -206,6 +206,55 @@ static void many_at_once_in_pieces_all_come_back_right(void **state)
 	}
 }
 
+static void *nothing(void *arg)
+{
+	return NULL;
+}
+
+static bool threads_can_be_had(void)
+{
+	pthread_t t;
+
+	return pthread_create(&t, NULL, nothing, NULL) == 0 && pthread_join(t, NULL) == 0;
+}
+
+static bool all_is_well(struct store_queue *q)
+{
+	memset(page(0), 0x3c, PAGE_BYTES);
+	if (rw(q, STORE_WRITE, 0, page(0), PAGE_BYTES) || plain(q, STORE_FLUSH, 0, 0) ||
+	    rw(q, STORE_READ, 0, page(1), PAGE_BYTES) || memcmp(page(0), page(1), PAGE_BYTES) != 0)
+		return false;
+	return !q->store->info.can_discard || plain(q, STORE_DISCARD, 0, SIZE) == 0;
+}
+
+/* In a child that may start none.  The first of all: later this process has helpers, which a child would miss. */
+static void where_no_thread_can_be_started_all_is_done_without(void **state)
+{
+	EACH_ENGINE(e)
+	{
+		int fd = scratch(e, SIZE), status;
+		pid_t child = fork();
+
+		assert_true(child >= 0);
+		if (child == 0) {
+			const struct rlimit none = { 0, 0 };
+			struct store_queue *q = new_queue(open_fd(e, fd, 0));
+
+			if (geteuid() == 0 && setresuid(65534, 65534, 65534) < 0) /* root is not limited */
+				_exit(77);
+			if (setrlimit(RLIMIT_NPROC, &none) < 0 || threads_can_be_had())
+				_exit(77);
+			_exit(all_is_well(q) ? 0 : 1);
+		}
+		close(fd);
+		assert_int_equal(waitpid(child, &status, 0), child);
+		assert_true(WIFEXITED(status));
+		if (WEXITSTATUS(status) == 77)
+			skip();
+		assert_int_equal(WEXITSTATUS(status), 0);
+	}
+}
+
 static void flush_and_discard_work(void **state)
 {
 	EACH_ENGINE(e)
@@ -605,6 +654,7 @@ static void nonsense_is_not_opened(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(where_no_thread_can_be_started_all_is_done_without), /* first: see there */
 		cmocka_unit_test(many_at_once_in_pieces_all_come_back_right),
 		cmocka_unit_test(flush_and_discard_work),
 		cmocka_unit_test(a_file_that_shrank_gives_an_error_for_what_is_gone),
