@@ -288,6 +288,7 @@ void file_close(struct store *s)
 	struct file *f = file_of(s);
 
 	window_free(f->window);
+	pool_leave(f);
 	pthread_mutex_destroy(&f->flushing);
 	close(f->fd);
 	free(f);
@@ -320,6 +321,7 @@ int store_file_open(const struct blk_open *o, int fd, struct store **ret)
 	f->fd = fd;
 	f->flags = o->flags;
 	pthread_mutex_init(&f->flushing, NULL);
+	pool_join(f);
 	snprintf(f->s.name, sizeof(f->s.name), "%s", o->name);
 	rc = size_of(f, &f->size);
 	if (rc) {

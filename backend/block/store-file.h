@@ -7,6 +7,16 @@
 
 #include <pthread.h>
 #include "backend/block/store.h"
+#include "common/base/list.h"
+
+/* What of a disk waits for helpers, and what they do: store-pool.c's. */
+struct pool_line {
+	struct list link;
+	struct pool_part {
+		struct store_list todo;
+		uint32_t waiting, busy; /* ios in todo; threads */
+	} others, discards;
+};
 
 struct file {
 	struct store s;
@@ -16,6 +26,7 @@ struct file {
 	bool sparse;              /* may hold holes; relaxed */
 	struct window *window;    /* store-window.h; NULL: none */
 	pthread_mutex_t flushing; /* of the page cache: one at a time */
+	struct pool_line line;
 };
 
 static inline struct file *file_of(struct store *s)
@@ -70,6 +81,8 @@ void file_close(struct store *s);
 /* A discard is going to punch holes. */
 void file_note_discard(struct file *f);
 
+void pool_join(struct file *f);
+void pool_leave(struct file *f); /* nothing is in flight */
 void pool_submit(struct file_queue *fq, struct store_io *io);
 void pool_go_on(struct file_queue *fq, struct store_io *io); /* with what of it is not done yet */
 

@@ -3,9 +3,12 @@
  * store-pool.c - helper threads for what may sleep: long discards of every engine, and everything where
  * io_uring is forbidden (the "threads" engine, at the end of this file).
  *
- * One pool a process.  Threads start when work waits and none is idle, up to POOL_MAX, and leave after
- * POOL_IDLE_S without work, so an idle worker carries none.  A discard goes back to the end of the line after
- * each piece, so that a whole-disk one does not hold a thread for minutes.
+ * One pool a process, in which each disk has a line and a share: POOL_MAX threads, of which POOL_DISCARDS may be in
+ * discards.  So storage that does not answer holds up its own disk only, and discards hold up nothing else.  Threads
+ * start when something waits that may begin and none is idle, and leave after POOL_IDLE_S without work, so an idle worker
+ * carries none.  One stays with its disk while there is something to do: where no more can be started, a disk that has a
+ * thread keeps it.  A discard goes back to the end of the line after each piece, so that a whole-disk one does not hold a
+ * thread for minutes.
  */
 #include <errno.h>
 #include <limits.h>
@@ -15,64 +18,137 @@
 #include "backend/block/store-file.h"
 #include "common/log/log.h"
 
-#define POOL_MAX    16u
-#define POOL_IDLE_S 5
-#define POOL_STACK  (128u * 1024)
+#define POOL_MAX      16u
+#define POOL_DISCARDS 12u
+#define POOL_IDLE_S   5
+#define POOL_STACK    (128u * 1024)
 
 static struct {
-	pthread_mutex_t lock;
+	pthread_mutex_t lock; /* of all lines, too */
 	pthread_cond_t work;
-	struct store_list todo;
-	uint32_t waiting; /* ios on todo */
-	uint32_t threads, idle;
-} pool = { .lock = PTHREAD_MUTEX_INITIALIZER, .work = PTHREAD_COND_INITIALIZER };
+	struct list lines;
+	uint32_t idle; /* threads that have nothing to do, or not yet */
+} pool = { .lock = PTHREAD_MUTEX_INITIALIZER, .work = PTHREAD_COND_INITIALIZER, .lines = { &pool.lines, &pool.lines } };
 
-static struct store_io *pool_next(void)
+static struct pool_part *part_of(struct file *f, const struct store_io *io)
 {
-	struct store_io *io = pool.todo.head;
+	return io->op == STORE_DISCARD || io->op == STORE_SECURE_DISCARD ? &f->line.discards : &f->line.others;
+}
 
-	pool.todo.head = io->next;
+/* This, and what follows up to pool_due(), with pool.lock held. */
+static void line_add(struct file *f, struct store_io *io)
+{
+	store_list_add(&part_of(f, io)->todo, io);
+	part_of(f, io)->waiting++;
+}
+
+static struct store_io *part_take(struct pool_part *p)
+{
+	struct store_io *io = p->todo.head;
+
+	p->todo.head = io->next;
 	if (!io->next)
-		pool.todo.tail = &pool.todo.head;
-	pool.waiting--;
+		p->todo.tail = &p->todo.head;
+	p->waiting--;
+	p->busy++;
 	return io;
 }
 
-/* Called and left with pool.lock held. False: nothing came for a while. */
-static bool pool_wait(void)
+/* NULL: nothing that may begin. */
+static struct store_io *line_take(struct pool_line *l)
+{
+	if (l->others.busy + l->discards.busy == POOL_MAX)
+		return NULL;
+	if (l->others.waiting)
+		return part_take(&l->others);
+	return l->discards.waiting && l->discards.busy < POOL_DISCARDS ? part_take(&l->discards) : NULL;
+}
+
+static struct store_io *pool_take(void)
+{
+	struct store_io *io = NULL;
+	struct pool_line *l;
+
+	list_for_each (l, &pool.lines, link) {
+		io = line_take(l);
+		if (io)
+			break;
+	}
+	return io;
+}
+
+/* How many threads could begin something. */
+static uint32_t pool_due(void)
+{
+	const struct pool_line *l;
+	uint32_t n = 0;
+
+	list_for_each (l, &pool.lines, link)
+		n += MIN(l->others.waiting + MIN(l->discards.waiting, POOL_DISCARDS - l->discards.busy),
+			 POOL_MAX - l->others.busy - l->discards.busy);
+	return n;
+}
+
+void pool_join(struct file *f)
+{
+	store_list_init(&f->line.others.todo);
+	store_list_init(&f->line.discards.todo);
+	pthread_mutex_lock(&pool.lock);
+	list_add_tail(&pool.lines, &f->line.link);
+	pthread_mutex_unlock(&pool.lock);
+}
+
+void pool_leave(struct file *f)
+{
+	pthread_mutex_lock(&pool.lock);
+	list_del(&f->line.link);
+	pthread_mutex_unlock(&pool.lock);
+}
+
+/* NULL: nothing came for a while. */
+static struct store_io *pool_wait(void)
 {
 	struct timespec until;
+	struct store_io *io;
 	int rc = 0;
 
 	clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_sec += POOL_IDLE_S;
-	pool.idle++;
-	while (!pool.todo.head && rc == 0)
+	pthread_mutex_lock(&pool.lock);
+	while (!(io = pool_take()) && rc == 0)
 		rc = pthread_cond_timedwait(&pool.work, &pool.lock, &until);
 	pool.idle--;
-	return pool.todo.head;
+	pthread_mutex_unlock(&pool.lock);
+	return io;
+}
+
+/* What is to be done after @io by the same thread; NULL: it is idle. */
+static struct store_io *pool_do(struct store_io *io)
+{
+	struct file_queue *fq = file_queue_of(io->queue);
+	struct file *f = file_of(fq->q.store);
+	bool done = file_execute(f, io, __atomic_load_n(&fq->cancelled, __ATOMIC_ACQUIRE));
+	struct store_io *next;
+
+	pthread_mutex_lock(&pool.lock);
+	part_of(f, io)->busy--;
+	if (!done)
+		line_add(f, io);
+	next = line_take(&f->line);
+	pool.idle += !next;
+	pthread_mutex_unlock(&pool.lock);
+	if (done)
+		mailbox_post(&fq->box, io); /* io, fq and f may be gone after this */
+	return next;
 }
 
 static void *pool_thread(void *arg)
 {
-	pthread_mutex_lock(&pool.lock);
-	while (pool.todo.head || pool_wait()) {
-		struct store_io *io = pool_next();
-		struct file_queue *fq = file_queue_of(io->queue);
-		bool done;
+	struct store_io *io;
 
-		pthread_mutex_unlock(&pool.lock);
-		done = file_execute(file_of(fq->q.store), io, __atomic_load_n(&fq->cancelled, __ATOMIC_ACQUIRE));
-		if (done)
-			mailbox_post(&fq->box, io); /* io and fq may be gone after this */
-		pthread_mutex_lock(&pool.lock);
-		if (!done) {
-			store_list_add(&pool.todo, io);
-			pool.waiting++;
-		}
-	}
-	pool.threads--;
-	pthread_mutex_unlock(&pool.lock);
+	while ((io = pool_wait()))
+		while (io)
+			io = pool_do(io);
 	return NULL;
 }
 
@@ -95,7 +171,7 @@ static int pool_start_thread(void)
 	pthread_attr_destroy(&attr);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (rc == 0)
-		pool.threads++;
+		pool.idle++;
 	return -rc;
 }
 
@@ -106,8 +182,8 @@ void pool_submit(struct file_queue *fq, struct store_io *io)
 }
 
 /*
- * No thread can be had.  The queue's own does it, and what comes meanwhile waits.  The guest is not told: Linux does not flush any more
- * after a flush that failed, and the image is well.
+ * No thread can be had, and the disk has none.  The queue's own does it, and what comes meanwhile waits.  The guest is
+ * not told: Linux does not flush any more after a flush that failed, and the image is well.
  */
 static void pool_help_yourself(struct file_queue *fq, struct store_io *io, int err)
 {
@@ -123,22 +199,24 @@ static void pool_help_yourself(struct file_queue *fq, struct store_io *io, int e
 
 void pool_go_on(struct file_queue *fq, struct store_io *io)
 {
+	struct file *f = file_of(fq->q.store);
+	struct pool_part *p = part_of(f, io);
+	bool own;
 	int rc = 0;
 
 	io->queue = &fq->q;
 	pthread_mutex_lock(&pool.lock);
-	if (!pool.todo.head)
-		store_list_init(&pool.todo);
-	if (pool.waiting >= pool.idle && pool.threads < POOL_MAX)
+	p->waiting++;
+	if (pool_due() > pool.idle)
 		rc = pool_start_thread();
-	if (pool.threads > 0) {
-		store_list_add(&pool.todo, io);
-		pool.waiting++;
+	p->waiting--;
+	own = rc && f->line.others.busy + f->line.discards.busy == 0; /* else one of its threads comes by */
+	if (!own) {
+		line_add(f, io);
 		pthread_cond_signal(&pool.work);
-		io = NULL;
 	}
 	pthread_mutex_unlock(&pool.lock);
-	if (io)
+	if (own)
 		pool_help_yourself(fq, io, rc);
 }
 

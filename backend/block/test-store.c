@@ -113,10 +113,12 @@ static struct store_queue *new_queue(struct store *s)
 static void finish(struct store_queue *q, uint32_t nr)
 {
 	const struct store_ops *ops = q->store->ops;
+	uint64_t end = now_ns() + 30000000000ull;
 	uint32_t got = 0;
 
 	ops->kick(q);
 	while (got < nr) {
+		assert_true(now_ns() < end);
 		for (struct store_io *io = ops->reap(q); io; io = io->next)
 			got++;
 		if (got >= nr)
@@ -498,9 +500,34 @@ static struct {
 	pthread_cond_t came;
 	bool on;
 	uint32_t asked;
-} writeback = { .lock = PTHREAD_MUTEX_INITIALIZER, .came = PTHREAD_COND_INITIALIZER };
+	int held; /* the image whose storage does not answer, when it is asked for held_op; -1: none */
+	enum store_op held_op;
+} writeback = { .lock = PTHREAD_MUTEX_INITIALIZER, .came = PTHREAD_COND_INITIALIZER, .held = -1 };
 
 #define TOGETHER_MS 300u
+
+static void hold(int fd, enum store_op op)
+{
+	pthread_mutex_lock(&writeback.lock);
+	writeback.held = fd;
+	writeback.held_op = op;
+	pthread_cond_broadcast(&writeback.came);
+	pthread_mutex_unlock(&writeback.lock);
+}
+
+static void wait_while_held(int fd, enum store_op op)
+{
+	pthread_mutex_lock(&writeback.lock);
+	while (writeback.held == fd && writeback.held_op == op)
+		pthread_cond_wait(&writeback.came, &writeback.lock);
+	pthread_mutex_unlock(&writeback.lock);
+}
+
+int fallocate(int fd, int mode, off_t at, off_t bytes)
+{
+	wait_while_held(fd, STORE_DISCARD);
+	return (int)syscall(SYS_fallocate, fd, mode, at, bytes);
+}
 
 int fdatasync(int fd)
 {
@@ -508,6 +535,7 @@ int fdatasync(int fd)
 	bool first;
 	int rc = 0;
 
+	wait_while_held(fd, STORE_FLUSH);
 	if (!__atomic_load_n(&writeback.on, __ATOMIC_ACQUIRE))
 		return (int)syscall(SYS_fdatasync, fd);
 	clock_gettime(CLOCK_REALTIME, &until);
@@ -545,6 +573,66 @@ static void of_two_flushes_of_cached_data_at_once_none_claims_success_when_one_f
 		assert_true(writeback.asked > 0);
 		assert_int_equal(io[0].result, -EIO);
 		assert_int_equal(io[1].result, -EIO);
+		done_with(q);
+		close(fd);
+	}
+}
+
+#define NR_STUCK 40u /* more than there are threads for a disk */
+
+static void get_stuck(struct store_queue *q, struct store_io io[NR_STUCK], enum store_op op)
+{
+	hold(file_of(q->store)->fd, op);
+	for (uint32_t i = 0; i < NR_STUCK; i++) {
+		io[i] = (struct store_io){ .op = op, .offset = i * PAGE_BYTES, .bytes = PAGE_BYTES, .result = 12345 };
+		q->store->ops->submit(q, &io[i]);
+	}
+	q->store->ops->kick(q);
+}
+
+static void let_go(struct store_queue *q, const struct store_io io[NR_STUCK])
+{
+	hold(-1, STORE_FLUSH);
+	finish(q, NR_STUCK);
+	for (uint32_t i = 0; i < NR_STUCK; i++)
+		assert_int_equal(io[i].result, 0);
+}
+
+static void storage_that_does_not_answer_holds_up_no_other_disk(void **state)
+{
+	EACH_ENGINE(e)
+	{
+		int stuck_fd = scratch(e, SIZE), fd = scratch(e, SIZE);
+		struct store_queue *stuck = new_queue(open_fd(e, stuck_fd, 0)), *q = new_queue(open_fd(e, fd, 0));
+		struct store_io io[NR_STUCK];
+		bool inline_flush = e->flags & BLK_O_MEMORY;
+
+		if (!inline_flush || stuck->store->info.can_discard) {
+			get_stuck(stuck, io, inline_flush ? STORE_DISCARD : STORE_FLUSH);
+			assert_true(all_is_well(q));
+			let_go(stuck, io);
+		}
+		done_with(stuck);
+		done_with(q);
+		close(stuck_fd);
+		close(fd);
+	}
+}
+
+static void discards_that_take_long_hold_up_no_flush(void **state)
+{
+	EACH_ENGINE(e)
+	{
+		int fd = scratch(e, SIZE);
+		struct store_queue *q = new_queue(open_fd(e, fd, 0));
+		struct store_io io[NR_STUCK];
+
+		if (q->store->info.can_discard) {
+			get_stuck(q, io, STORE_DISCARD);
+			for (uint32_t i = 0; i < NR_STUCK; i++) /* a thread that has done one may get stuck then */
+				assert_int_equal(plain(q, STORE_FLUSH, 0, 0), 0);
+			let_go(q, io);
+		}
 		done_with(q);
 		close(fd);
 	}
@@ -667,6 +755,8 @@ int main(void)
 		cmocka_unit_test(the_window_is_open_for_whole_files_only),
 		cmocka_unit_test(a_failed_flush_of_cached_data_stays_failed),
 		cmocka_unit_test(of_two_flushes_of_cached_data_at_once_none_claims_success_when_one_fails),
+		cmocka_unit_test(storage_that_does_not_answer_holds_up_no_other_disk),
+		cmocka_unit_test(discards_that_take_long_hold_up_no_flush),
 		cmocka_unit_test(a_block_device_is_asked_for_discard_about_a_range_that_cannot_be_done),
 		cmocka_unit_test(null_reads_zeroes),
 		cmocka_unit_test(nonsense_is_not_opened),
