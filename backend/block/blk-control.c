@@ -6,6 +6,7 @@
  * asked for is written to the back end directory, so that a later daemon can serve the disk again.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <json-c/json.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -17,6 +18,7 @@
 #include "backend/block/image.h"
 #include "backend/control/class.h"
 #include "backend/control/spec.h"
+#include "common/log/log.h"
 #include "common/span/span.h"
 
 #define BLK_MAX_SEGMENTS 256u
@@ -35,6 +37,8 @@ struct blk_spec {
 	struct blk_info info;
 	struct fence *fence; /* nbd: of the worker's connection; NULL: there is none, or we do not have it */
 	uint64_t blind_ns;   /* nbd: since when one is missing that would be needed; 0 */
+	int witness;         /* file, by the page cache: image_witness(); else -1 */
+	bool poisoned;       /* and what it said once */
 };
 
 struct blk_open_priv {
@@ -46,6 +50,7 @@ struct blk_open_priv {
 	struct fence *before, *now; /* of the last connection, and of the one that is made */
 	bool unanswered;            /* in the first */
 	uint64_t blind_ns;
+	int witness;
 };
 
 static int spec_target(struct blk_spec *s, const char *target, struct fault *f)
@@ -104,6 +109,7 @@ static struct blk_spec *spec_alloc(const struct class_options *opt)
 
 	if (!s)
 		return NULL;
+	s->witness = -1;
 	s->direct = s->discard = true;
 	s->max_queues = opt->max_queues;
 	s->poll_us = opt->poll_us;
@@ -174,6 +180,8 @@ static void blk_spec_free(void *spec)
 	struct blk_spec *s = spec;
 
 	fence_put(s->fence);
+	if (s->witness >= 0)
+		close(s->witness);
 	free(s);
 }
 
@@ -271,6 +279,8 @@ static int blk_open_new(void *spec, const char *device, struct open_job *j)
 	if (s->uri.kind == BLK_STORE_NBD && !s->fence && j->unanswered && s->blind_ns == 0)
 		s->blind_ns = now_ns();
 	p->blind_ns = s->blind_ns;
+	p->open.flags |= s->poisoned ? BLK_O_POISONED : 0;
+	p->witness = s->witness < 0 ? -1 : fcntl(s->witness, F_DUPFD_CLOEXEC, 3);
 	j->priv = p;
 	return 0;
 }
@@ -283,6 +293,18 @@ static int fence(const struct blk_open_priv *p, struct fault *f)
 	if (p->before)
 		return fence_wait(p->before, FENCE_WAIT_MS, p->unanswered, f);
 	return p->blind_ns ? fence_blind(p->blind_ns, f) : 0;
+}
+
+/* What the last worker was told and has not told us. */
+static void ask_witness(struct blk_open_priv *p, const struct image *im)
+{
+	if (p->uri.kind != BLK_STORE_FILE || p->readonly || (im->flags & (BLK_O_DIRECT | BLK_O_MEMORY)) ||
+	    !image_witness(im->fd, &p->witness) || (p->open.flags & BLK_O_POISONED))
+		return;
+	p->open.flags |= BLK_O_POISONED;
+	log_error(
+		"%s: a write-back of the page cache has failed: every flush will fail until the disk is attached again",
+		p->open.name);
 }
 
 static void blk_open_run(struct open_job *j)
@@ -307,6 +329,7 @@ static void blk_open_run(struct open_job *j)
 			return;
 		}
 	}
+	ask_witness(p, &im);
 	p->open.flags |= im.flags;
 	p->open.size = im.size;
 	p->open.sector = im.sector;
@@ -320,13 +343,18 @@ static void blk_open_run(struct open_job *j)
 static void blk_open_told(void *spec, const struct open_job *j)
 {
 	struct blk_spec *s = spec;
-	const struct blk_open_priv *p = j->priv;
+	struct blk_open_priv *p = j->priv;
 
 	s->is_direct = p->is_direct;
 	memcpy(s->cache_why, p->cache_why, sizeof(s->cache_why));
 	fence_put(s->fence);
 	s->fence = fence_ref(p->now);
 	s->blind_ns = 0;
+	s->poisoned = (p->open.flags & BLK_O_POISONED) != 0;
+	if (s->witness >= 0)
+		close(s->witness);
+	s->witness = p->witness;
+	p->witness = -1;
 }
 
 struct blk_kept {
@@ -345,6 +373,8 @@ static uint32_t blk_keep(const void *spec, void *body, int fds[WIRE_MAX_FDS], ui
 	*nr_fds = 0;
 	if (s->fence)
 		fds[(*nr_fds)++] = fence_fd(s->fence);
+	else if (s->witness >= 0)
+		fds[(*nr_fds)++] = s->witness;
 	return sizeof(k);
 }
 
@@ -353,7 +383,7 @@ static int blk_taken(void *spec, const struct taken *t)
 	struct blk_spec *s = spec;
 	struct blk_kept k;
 
-	if (t->bytes != sizeof(k) || t->nr_fds > (s->uri.kind == BLK_STORE_NBD))
+	if (t->bytes != sizeof(k) || t->nr_fds > (s->uri.kind != BLK_STORE_NULL))
 		return -EPROTO;
 	memcpy(&k, t->body, sizeof(k));
 	for (size_t i = 0; i < sizeof(k.cache_why) && k.cache_why[i]; i++)
@@ -363,7 +393,9 @@ static int blk_taken(void *spec, const struct taken *t)
 		return -EPROTO;
 	s->is_direct = k.is_direct != 0;
 	memcpy(s->cache_why, k.cache_why, sizeof(s->cache_why));
-	if (t->nr_fds) {
+	if (t->nr_fds && s->uri.kind == BLK_STORE_FILE) {
+		s->witness = t->fds[0];
+	} else if (t->nr_fds) {
 		s->fence = fence_new(t->fds[0]); /* one that is none is as good as none */
 		close(t->fds[0]);
 	}
@@ -380,6 +412,8 @@ static void blk_open_free(struct open_job *j)
 	if (p) {
 		fence_put(p->before);
 		fence_put(p->now);
+		if (p->witness >= 0)
+			close(p->witness);
 	}
 	free(p);
 	j->priv = NULL;

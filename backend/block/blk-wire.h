@@ -24,6 +24,7 @@ enum blk_store_kind { BLK_STORE_FILE, BLK_STORE_NBD, BLK_STORE_NULL };
 	0x08u /* the file lives in memory (tmpfs, ramfs, hugetlbfs): do I/O inline, it cannot block on a device */
 #define BLK_O_BLOCKDEV 0x10u
 #define BLK_O_BARRIER  0x20u
+#define BLK_O_POISONED 0x40u /* the page cache has lost something: every flush fails (store.h) */
 
 /* WIRE_OPEN.  File: one fd, the image, opened and locked by the control plane.  NBD: one connected socket fd; @export is the export's name. */
 struct blk_open {

@@ -372,6 +372,28 @@ int image_open(const struct image_uri *u, bool readonly, bool direct, struct ima
 	return 0;
 }
 
+static bool same_file(int a, int b)
+{
+	struct stat x, y;
+
+	return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+bool image_witness(int fd, int *witness)
+{
+	char path[40];
+
+	/* Writes nothing back, only waits for what is on its way: there may be much, and it is not this one's to be told of. */
+	if (*witness >= 0 && same_file(fd, *witness))
+		return sync_file_range(*witness, 0, 0, SYNC_FILE_RANGE_WAIT_BEFORE) < 0 &&
+		       (errno == EIO || errno == ENOSPC);
+	if (*witness >= 0)
+		close(*witness);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	*witness = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	return false;
+}
+
 int image_resize(const struct image_uri *u, uint64_t size, struct fault *f)
 {
 	struct stat st;

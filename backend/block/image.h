@@ -42,6 +42,14 @@ struct image {
 /* Blocks as long as the storage does.  0 or -errno and @f; -EBUSY: somebody has it, a lock on it or (a block device) the device
  * itself (dev and ino are set then). */
 int image_open(const struct image_uri *u, bool readonly, bool direct, struct image *ret, struct fault *f) __must_check;
+/*
+ * A write-back that fails is told once per open file, to those only that had it open before.  One that is told it and dies takes it along, and
+ * who opens the image then is told nothing.  So another open file is kept beside a worker's, which sees what the worker's saw.
+ *
+ * @fd: a worker's next.  *witness: -1, or what this left there for the one before, the caller's; it becomes that of @fd, or -1 when
+ * it cannot be had.  True: a write-back has failed since it was made.
+ */
+bool image_witness(int fd, int *witness);
 /* Grow or shrink the file to @size bytes. */
 int image_resize(const struct image_uri *u, uint64_t size, struct fault *f) __must_check;
 

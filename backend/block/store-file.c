@@ -320,6 +320,7 @@ int store_file_open(const struct blk_open *o, int fd, struct store **ret)
 	}
 	f->fd = fd;
 	f->flags = o->flags;
+	f->s.poisoned = o->flags & BLK_O_POISONED ? STORE_FLUSH_FAILED : STORE_SOUND;
 	pthread_mutex_init(&f->flushing, NULL);
 	pool_join(f);
 	snprintf(f->s.name, sizeof(f->s.name), "%s", o->name);

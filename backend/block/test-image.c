@@ -352,6 +352,53 @@ static void test_resize(void **state)
 	assert_int_equal(f.code, FAULT_USAGE);
 }
 
+/* What the kernel says of write-back, in the C library's place. */
+static struct {
+	int asked_of, answer; /* -1: nothing; 0 or an errno */
+} writeback;
+
+int sync_file_range(int fd, off_t at, off_t bytes, unsigned int flags)
+{
+	writeback.asked_of = fd;
+	errno = writeback.answer;
+	return writeback.answer ? -1 : 0;
+}
+
+static void what_a_worker_was_told_of_the_page_cache_its_witness_knows(void **state)
+{
+	int fd, witness = -1, first;
+
+	make("cached", 4096);
+	fd = open(in_dir("cached"), O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	writeback.asked_of = -1;
+	writeback.answer = EIO;
+	assert_false(image_witness(fd, &witness)); /* of before it knows nothing */
+	assert_int_equal(writeback.asked_of, -1);
+	assert_true(witness >= 0);
+	assert_int_equal(fcntl(witness, F_GETFL) & O_ACCMODE, O_RDONLY);
+	first = witness;
+	close(fd);
+	fd = open(in_dir("cached"), O_RDWR | O_CLOEXEC);
+	assert_true(image_witness(fd, &witness));
+	assert_int_equal(writeback.asked_of, first);
+	assert_int_equal(witness, first);
+	writeback.answer = ENOSPC;
+	assert_true(image_witness(fd, &witness));
+	writeback.answer = 0;
+	assert_false(image_witness(fd, &witness));
+	close(fd);
+	make("another", 4096);
+	fd = open(in_dir("another"), O_RDWR | O_CLOEXEC);
+	writeback.answer = EIO;
+	writeback.asked_of = -1;
+	assert_false(image_witness(fd, &witness)); /* that was of another file */
+	assert_int_equal(writeback.asked_of, -1);
+	assert_true(witness >= 0);
+	close(witness);
+	close(fd);
+}
+
 static int setup(void **state)
 {
 	snprintf(dir, sizeof(dir), "/tmp/test-image-XXXXXX");
@@ -384,6 +431,7 @@ int main(void)
 		cmocka_unit_test(test_nbd_server_there),
 		cmocka_unit_test(test_nbd_server_silent),
 		cmocka_unit_test(test_resize),
+		cmocka_unit_test(what_a_worker_was_told_of_the_page_cache_its_witness_knows),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

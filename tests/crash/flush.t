@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# An NBD server that failed to flush, or was lost, may have lost what it had acknowledged: no flush claims success after that, not even when
-# the server does, and not by another worker either.
+# What was acknowledged may be lost when an NBD server failed to flush, or was lost, or when the page cache could not write it back: no flush
+# claims success after that, not even when the server or the kernel does, and not by another worker either.
 . "${SYNTH_SRCDIR:-.}/tests/lib/world.sh" || exit 99
 . "$SYNTH_SRCDIR/tests/crash/lib.sh" || exit 99
 command -v nbdkit >/dev/null || skip_all 'nbdkit is not installed'
@@ -31,11 +31,13 @@ serve() # on $W/mem.sock, by $server
 ask() { printf '%s\n' "$@" >&7; }                 # LINES
 said() { grep -qx "$*" "$W/said"; }                # LINE
 kill_worker() { kill -KILL "$(show sinner/xvda .worker)"; }
-begin() # NAME SOCKET
+begin() # NAME SOCKET | NAME PATH ARGS
 {
+	local target="nbd+unix:///?socket=$W/$2"
 	rm -rf "$late"/* "$W/in"
 	mkfifo "$W/in"
-	attach sinner "nbd+unix:///?socket=$W/$2" xvda >/dev/null || bail "$1: no disk" "$W/blkd.log"
+	[ "${2#/}" = "$2" ] || target=$2
+	attach sinner "$target" xvda "${@:3}" >/dev/null || bail "$1: no disk" "$W/blkd.log"
 	: >"$W/said"
 	hostxen run -d 1 -- "$io" <"$W/in" >"$W/said" 2>"$W/io.log" &
 	guest=$!
@@ -98,4 +100,55 @@ ask '0 two' 'flush a'
 check 'a server lost by an idle guest: another worker serves the disk' within 20 said 0 two 0
 check 'a server lost by an idle guest: what it had acknowledged is not said to be there' within 10 said flush a -5
 end 'a server lost by an idle guest'
+
+# ------------------------------------------------------------------ the page cache
+# A disk of 8 MiB with room for one: the guest's write is acknowledged, and the write-back fails.
+room=$W/room
+mkdir "$room"
+loop=
+if mount -t tmpfs -o size=1m synth-test "$room" 2>/dev/null; then
+	world_dirs+=("$room")
+	truncate -s 8M "$room/disk"
+	loop=$(losetup -f --show "$room/disk" 2>/dev/null) && exec 6<"$loop" && losetup -d "$loop" # when nobody has it any more
+fi
+# told_to_another NAME: the write-back has failed, and who is told is not the worker
+told_to_another()
+{
+	head -c 1M /dev/zero >"$room/full" 2>/dev/null
+	ask '8192 two'
+	within 10 said 8192 two 0 || bail "$1: the guest cannot write" "$W/io.log"
+	check "$1: the write-back fails, as somebody is told" not sync -d "$loop"
+	check "$1: and nobody else" sync -d "$loop"
+}
+knows() # NAME
+{
+	kill_worker
+	ask '0 three' 'flush a' # there is room for this one
+	check "$1: another worker serves the disk" within 20 said 0 three 0
+	check "$1: what the page cache has lost is not said to be there" within 10 said flush a -5
+	end "$1"
+	rm -f "$room/full"
+}
+if [ -n "$loop" ]; then
+	begin 'the page cache' "$loop" --cache buffered
+	told_to_another 'the page cache'
+	knows 'the page cache'
+
+	begin 'the page cache, after an upgrade' "$loop" --cache buffered
+	worker=$(show sinner/xvda .worker)
+	check 'the page cache, after an upgrade: upgraded' ctl daemon upgrade disk
+	within 20 eval '[ "$(show sinner/xvda .worker)" != "$worker" ] && [ "$(show sinner/xvda .phase)" = connected ]'
+	told_to_another 'the page cache, after an upgrade'
+	knows 'the page cache, after an upgrade'
+
+	begin 'the page cache, after a daemon' "$loop" --cache buffered
+	told_to_another 'the page cache, after a daemon'
+	kill -KILL "$blkd_pid"
+	within 10 not blkd_alive
+	blkd_start 7>&-
+	knows 'the page cache, after a daemon'
+	exec 6<&-
+else
+	skip 'the page cache' 'there is no loop device, or no right to mount'
+fi
 world_end
