@@ -347,6 +347,18 @@ struct file_system {
 	unsigned images;
 };
 
+/* Has its worker another one than that which the name leads to? */
+static bool replaced(struct json_object *o, const struct stat *st)
+{
+	bool blk = S_ISBLK(st->st_mode);
+	char *now = text("%llx:%llx", (unsigned long long)(blk ? st->st_rdev : st->st_dev),
+			 blk ? ULLONG_MAX : (unsigned long long)st->st_ino);
+	bool other = *member(o, "image_id") && strcmp(now, member(o, "image_id")) != 0;
+
+	free(now);
+	return other;
+}
+
 static void check_image(struct doctor *d, struct json_object *o, struct file_system *fs, unsigned *nr)
 {
 	const char *target = member(o, "target"), *path = target + 5;
@@ -358,14 +370,17 @@ static void check_image(struct doctor *d, struct json_object *o, struct file_sys
 
 	if (strncmp(target, "file:/", 6) != 0)
 		return;
-	if (stat(path, &st) < 0) {
-		if (errno != ENOENT)
-			return;
+	bool gone = stat(path, &st) < 0;
+
+	if (gone && errno != ENOENT)
+		return;
+	if (gone || replaced(o, &st)) {
 		f = report_add(&d->report, "image", LEVEL_WARNING, member(o, "device"),
-			       "its image %s is not there any more", path);
+			       gone ? "its image %s is not there any more"
+				    : "another file has taken the place of its image %s",
+			       path);
 		finding_why(f, "the guest goes on with the file that was removed or renamed; when the device is "
-			       "detached, or the daemon "
-			       "starts anew, its data are lost, or the device cannot be served");
+			       "detached its data are lost, and when its worker dies the guest waits for that file");
 		finding_next(f, "put it back under its name; or copy the disk inside the guest before anything else");
 		return;
 	}

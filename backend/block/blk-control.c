@@ -315,7 +315,7 @@ static void blk_open_run(struct open_job *j)
 	j->err = fence(p, &j->fault);
 	if (j->err < 0)
 		return;
-	j->err = image_open(&p->uri, p->readonly, p->direct, &im, &j->fault);
+	j->err = image_open(&p->uri, p->readonly, p->direct, j->was, &im, &j->fault);
 	j->id[0] = im.dev;
 	j->id[1] = im.ino;
 	if (j->err < 0)
@@ -338,6 +338,13 @@ static void blk_open_run(struct open_job *j)
 	_Static_assert(sizeof(p->open) <= sizeof(j->body), "an open body fits its job");
 	memcpy(j->body, &p->open, sizeof(p->open));
 	j->bytes = sizeof(p->open);
+}
+
+static int blk_look_run(struct open_job *j)
+{
+	const struct blk_open_priv *p = j->priv;
+
+	return image_look(&p->uri, j->was, &j->fault);
 }
 
 static void blk_open_told(void *spec, const struct open_job *j)
@@ -518,6 +525,7 @@ static const struct control_class block_control_class = {
 	.parts = blk_parts,
 	.open_new = blk_open_new,
 	.open_run = blk_open_run,
+	.look_run = blk_look_run,
 	.open_told = blk_open_told,
 	.open_free = blk_open_free,
 	.keep = blk_keep,

@@ -191,8 +191,29 @@ static int may_sleep(int fd)
 	return flags < 0 || fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0 ? -errno : 0;
 }
 
-static int open_file(const struct image_uri *u, bool readonly, bool direct, struct image *im, struct fault *f)
+/* Two nodes of one block device are one thing. */
+static void identify(const struct stat *st, uint64_t id[2])
 {
+	id[0] = S_ISBLK(st->st_mode) ? st->st_rdev : st->st_dev;
+	id[1] = S_ISBLK(st->st_mode) ? UINT64_MAX : st->st_ino;
+}
+
+static int check_same(const struct image_uri *u, const uint64_t was[2], const struct stat *st, struct fault *f)
+{
+	uint64_t id[2];
+
+	identify(st, id);
+	if ((was[0] == 0 && was[1] == 0) || (was[0] == id[0] && was[1] == id[1]))
+		return 0;
+	fault_set(f, FAULT_FAILED, -ESTALE, "another file has taken the place of %s", u->path);
+	fault_next(f, "put the one that the guest has back under its name, or detach it and attach the new one");
+	return -ESTALE;
+}
+
+static int open_file(const struct image_uri *u, bool readonly, bool direct, const uint64_t was[2], struct image *im,
+		     struct fault *f)
+{
+	uint64_t id[2];
 	struct stat before, st;
 	int fd, err;
 
@@ -204,9 +225,12 @@ static int open_file(const struct image_uri *u, bool readonly, bool direct, stru
 	if (!S_ISREG(before.st_mode) && !S_ISBLK(before.st_mode))
 		return fault_set(f, FAULT_FAILED, -EINVAL, "%s is neither a file nor a block device", u->path);
 
-	/* Two nodes of one block device are one thing. */
-	im->dev = S_ISBLK(before.st_mode) ? before.st_rdev : before.st_dev;
-	im->ino = S_ISBLK(before.st_mode) ? UINT64_MAX : before.st_ino;
+	err = check_same(u, was, &before, f);
+	if (err < 0)
+		return err;
+	identify(&before, id);
+	im->dev = id[0];
+	im->ino = id[1];
 	fd = open_cached(u, readonly, direct, &before, im);
 	if (fd < 0)
 		return open_fault(u, readonly, fd, f);
@@ -341,14 +365,15 @@ static int connect_nbd(const struct image_uri *u, struct fault *f)
 	return -ETIMEDOUT;
 }
 
-int image_open(const struct image_uri *u, bool readonly, bool direct, struct image *ret, struct fault *f)
+int image_open(const struct image_uri *u, bool readonly, bool direct, const uint64_t was[2], struct image *ret,
+	       struct fault *f)
 {
 	struct image im = { .fd = -1, .sector = SECTOR_BYTES };
 	int err = 0;
 
 	switch (u->kind) {
 	case BLK_STORE_FILE:
-		err = open_file(u, readonly, direct, &im, f);
+		err = open_file(u, readonly, direct, was, &im, f);
 		if (err == -EBUSY) { /* the caller may know who */
 			ret->dev = im.dev;
 			ret->ino = im.ino;
@@ -392,6 +417,17 @@ bool image_witness(int fd, int *witness)
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	*witness = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	return false;
+}
+
+int image_look(const struct image_uri *u, const uint64_t was[2], struct fault *f)
+{
+	struct stat st;
+
+	if (u->kind != BLK_STORE_FILE)
+		return 0;
+	if (stat(u->path, &st) < 0)
+		return open_fault(u, true, -errno, f);
+	return check_same(u, was, &st, f);
 }
 
 int image_resize(const struct image_uri *u, uint64_t size, struct fault *f)

@@ -39,9 +39,16 @@ struct image {
 	char cache_why[96]; /* why it is not O_DIRECT though that was asked for; "" */
 };
 
+/*
+ * Which file a path leads to may change while a guest has the one that was there.  So who is to go on with that says which it was,
+ * by @was: dev and ino of struct image (0, 0: any will do).  Another one is -ESTALE, and is left alone.
+ */
 /* Blocks as long as the storage does.  0 or -errno and @f; -EBUSY: somebody has it, a lock on it or (a block device) the device
  * itself (dev and ino are set then). */
-int image_open(const struct image_uri *u, bool readonly, bool direct, struct image *ret, struct fault *f) __must_check;
+int image_open(const struct image_uri *u, bool readonly, bool direct, const uint64_t was[2], struct image *ret,
+	       struct fault *f) __must_check;
+/* Could the one that @was be opened again?  What can be told without opening it.  Blocks as image_open(). */
+int image_look(const struct image_uri *u, const uint64_t was[2], struct fault *f) __must_check;
 /*
  * A write-back that fails is told once per open file, to those only that had it open before.  One that is told it and dies takes it along, and
  * who opens the image then is told nothing.  So another open file is kept beside a worker's, which sees what the worker's saw.

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 #include "backend/block/image.h"
 
+static const uint64_t any[2];
 static char dir[64];
 
 static const char *in_dir(const char *name)
@@ -40,7 +41,7 @@ static int try(const char *target, bool ro, struct image *im, struct fault *f)
 	struct image_uri u;
 	int err = image_parse(target, &u, f);
 
-	return err < 0 ? err : image_open(&u, ro, true, im, f);
+	return err < 0 ? err : image_open(&u, ro, true, any, im, f);
 }
 
 /* ------------------------------------------------------------------- text */
@@ -192,7 +193,7 @@ static void test_its_transfers_may_sleep(void **state)
 
 		make("sleepy", 8192);
 		assert_int_equal(image_parse(in_dir("sleepy"), &u, &f), 0);
-		assert_int_equal(image_open(&u, false, direct, &im, &f), 0);
+		assert_int_equal(image_open(&u, false, direct, any, &im, &f), 0);
 		flags = fcntl(im.fd, F_GETFL);
 		assert_int_equal(flags & O_NONBLOCK, 0);
 		assert_int_equal(!!(flags & O_DIRECT), !!(im.flags & BLK_O_DIRECT));
@@ -399,6 +400,46 @@ static void what_a_worker_was_told_of_the_page_cache_its_witness_knows(void **st
 	close(fd);
 }
 
+static void identity(const char *name, uint64_t id[2])
+{
+	struct image_uri u;
+	struct image im;
+	struct fault f;
+
+	assert_int_equal(image_parse(in_dir(name), &u, &f), 0);
+	assert_int_equal(image_open(&u, true, false, any, &im, &f), 0);
+	id[0] = im.dev;
+	id[1] = im.ino;
+	close(im.fd);
+}
+
+static void another_file_is_not_opened_for_the_one_that_was(void **state)
+{
+	struct image im = { .fd = -7 };
+	struct image_uri u;
+	uint64_t was[2];
+	struct fault f;
+
+	make("mine", 4096);
+	make("theirs", 4096);
+	identity("mine", was);
+	assert_int_equal(image_parse(in_dir("mine"), &u, &f), 0);
+	assert_int_equal(image_look(&u, was, &f), 0);
+	assert_int_equal(image_open(&u, false, true, was, &im, &f), 0);
+	close(im.fd);
+	im.fd = -7;
+	assert_int_equal(rename(in_dir("theirs"), in_dir("mine")), 0);
+	assert_int_equal(image_open(&u, false, true, was, &im, &f), -ESTALE);
+	assert_int_equal(im.fd, -7);
+	assert_non_null(strstr(f.why, "another file has taken the place of"));
+	assert_int_equal(image_look(&u, was, &f), -ESTALE);
+	assert_int_equal(image_look(&u, any, &f), 0);
+	assert_int_equal(unlink(in_dir("mine")), 0);
+	assert_int_equal(image_look(&u, was, &f), -ENOENT);
+	assert_int_equal(image_parse("null:1M", &u, &f), 0);
+	assert_int_equal(image_look(&u, any, &f), 0);
+}
+
 static int setup(void **state)
 {
 	snprintf(dir, sizeof(dir), "/tmp/test-image-XXXXXX");
@@ -432,6 +473,7 @@ int main(void)
 		cmocka_unit_test(test_nbd_server_silent),
 		cmocka_unit_test(test_resize),
 		cmocka_unit_test(what_a_worker_was_told_of_the_page_cache_its_witness_knows),
+		cmocka_unit_test(another_file_is_not_opened_for_the_one_that_was),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

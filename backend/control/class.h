@@ -4,8 +4,8 @@
  * a class; the control plane owns the device and calls down.
  *
  * A class keeps its own data about one device in a `spec`: what the user asked for, and what the worker said
- * about it once it was opened.  Everything runs on the loop, but for open_run(), which runs on a thread of its
- * own with nothing but its job (see job.h): storage and networks may be slow, the control plane may not.
+ * about it once it was opened.  Everything runs on the loop, but for open_run(), look_run() and resize_run(), which run on a
+ * thread of their own with nothing but their job (see job.h): storage and networks may be slow, the control plane may not.
  *
  * Each int is 0 or -errno.
  */
@@ -61,6 +61,7 @@ struct open_job {
 	uint64_t size;   /* of a resize */
 	bool again;      /* a front end is connected all the while: rings of a worker that is gone are to be served */
 	bool unanswered; /* and that one had something under way when it went (struct control_class, unanswered()) */
+	uint64_t was[2]; /* .id of what it has to be, since a guest goes on with it; 0, 0: nothing in particular */
 	/* in, by open_new() */
 	void *priv; /* the class's, of open_new(); gone with open_free() */
 	/* out, by open_run() */
@@ -129,9 +130,12 @@ struct control_class {
 
 	/* Opening: on the loop, on a thread, on the loop again.  open_new() sets priv, and fds that are there already. */
 	int (*open_new)(void *spec, const char *device, struct open_job *j);
-	void (*open_run)(struct open_job *j);
+	void (*open_run)(struct open_job *j); /* what is not what it .was is -ESTALE, and not touched */
 	void (*open_told)(void *spec, const struct open_job *j); /* it went well: remember what matters */
 	void (*open_free)(struct open_job *j);                   /* closes fds; also of a job that never ran */
+	/* Could a successor of its worker open what the device stands on?  On a thread, @priv as made by open_new().  NULL: it
+	 * could. */
+	int (*look_run)(struct open_job *j);
 	/*
 	 * For the next control plane, which finds the device open in its worker, and has opened nothing.  keep(): what
 	 * open_told() was told, into @body (WIRE_TAG_MAX), and descriptors, which stay the spec's, into @fds: the bytes.

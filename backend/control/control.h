@@ -228,6 +228,8 @@ struct device {
 	bool redrain;                   /* and then drains, as the worker that died was about to */
 	struct front_params *params;    /* while connected */
 	struct evtchn *ports[WIRE_MAX_QUEUES];
+	struct open_job *look;     /* at what it stands on (device_look_below()) */
+	char look_why[REASON_MAX]; /* what was wrong with it; "" */
 	struct open_job *resize;
 	bool resize_asked; /* the worker was asked for the size */
 	bool resize_due;   /* it is to be, when one has it open that can be asked */
@@ -296,8 +298,12 @@ void device_open(struct device *d, uint32_t patience_ms); /* ends in device_open
 void device_open_cancel(struct device *d);
 /* OPEN_WAITS: its worker is another, or is started again; and: it will not be. */
 void device_open_go_on(struct device *d);
-void device_open_give_up(struct device *d);
+void device_open_give_up(struct device *d, const char *why);
 uint32_t device_parts(const struct device *d); /* of a worker, that it needs */
+/*
+ * Could a successor of its worker open what it stands on?  Known when .look is NULL again, and that may be never: .look_why.
+ */
+void device_look_below(struct device *d);
 int device_resize_image(struct device *d, uint64_t size,
 			struct fault *f) __must_check; /* ends in a WAIT_RESIZE answer */
 /* Asks the worker to look again. */

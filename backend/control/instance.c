@@ -113,6 +113,8 @@ void device_free(struct device *d)
 	loop_del_timer(d->linger);
 	loop_del_timer(d->force);
 	device_open_cancel(d);
+	if (d->look)
+		job_cancel(&d->look->job);
 	if (d->resize)
 		job_cancel(&d->resize->job);
 	for (uint32_t i = 0; i < WIRE_MAX_QUEUES; i++)
@@ -821,6 +823,18 @@ static json_object *text_or_null(const char *s)
 	return *s ? json_object_new_string(s) : NULL;
 }
 
+/* Which file or block device it stands on, as stat() tells: "DEV:INO", and of a block device "RDEV:ffff...". */
+static json_object *image_id(const struct device *d)
+{
+	char text[40];
+
+	if (!d->c->class->look_run || (d->identity[0] == 0 && d->identity[1] == 0))
+		return NULL;
+	snprintf(text, sizeof(text), "%llx:%llx", (unsigned long long)d->identity[0],
+		 (unsigned long long)d->identity[1]);
+	return json_object_new_string(text);
+}
+
 static const char *broken_text(const struct device *d, char buf[REASON_MAX + 128])
 {
 	uint64_t ms = worker_backoff(d->worker);
@@ -852,6 +866,7 @@ json_object *device_json(struct device *d)
 			       d->committed ? json_object_new_string(xenbus_state_name(d->front_state)) : NULL);
 	json_object_object_add(o, "broken", text_or_null(broken_text(d, buf)));
 	d->c->class->show(d->spec, connected ? d->params : NULL, o);
+	json_object_object_add(o, "image_id", image_id(d));
 	json_object_object_add(o, "user_frontend", json_object_new_boolean(d->user_frontend));
 	json_object_object_add(o, "worker", pid > 0 ? json_object_new_int(pid) : NULL);
 	json_object_object_add(o, "worker_deaths", json_object_new_int64(worker_deaths(d->worker)));

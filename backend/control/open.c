@@ -178,15 +178,14 @@ void device_open_go_on(struct device *d)
 		open_job_free(j);
 }
 
-void device_open_give_up(struct device *d)
+void device_open_give_up(struct device *d, const char *why)
 {
 	struct fault f = { .code = FAULT_FAILED };
 
 	if (d->opening != OPEN_WAITS)
 		return;
 	open_job_free(open_waited(d));
-	fault_set(&f, FAULT_FAILED, -ECHILD,
-		  "its guest's worker was started without what it needs, and another could not be started");
+	fault_set(&f, FAULT_FAILED, -ECHILD, "its guest's worker was started without what it needs, and %s", why);
 	fault_next(&f, "see the daemon's log");
 	open_fail(d, -ECHILD, &f);
 }
@@ -264,7 +263,10 @@ void device_open(struct device *d, uint32_t patience_ms)
 	d->opening = OPEN_JOB;
 	err = job_new(d, open_job_run, open_job_done, &d->job);
 	if (err == 0) {
-		err = jobs_start(d->c->jobs, &d->job->job);
+		/* The guest goes on with what it had: another file of that name is none of its data, and not for it to write to. */
+		err = d->resume ? record_identity(d, d->job->was) : 0;
+		if (err == 0)
+			err = jobs_start(d->c->jobs, &d->job->job);
 		if (err < 0) {
 			open_job_free(d->job);
 			d->job = NULL;
@@ -274,6 +276,46 @@ void device_open(struct device *d, uint32_t patience_ms)
 		fault_set(&f, FAULT_FAILED, err, "cannot start opening it: %s", strerror(-err));
 		open_fail(d, err, &f);
 	}
+}
+
+static void look_job_run(struct job *job)
+{
+	struct open_job *j = container_of(job, struct open_job, job);
+
+	j->err = j->class->look_run(j);
+}
+
+static void look_job_done(struct job *job, bool cancelled)
+{
+	struct open_job *j = container_of(job, struct open_job, job);
+	struct device *d = j->owner;
+
+	if (!cancelled) {
+		d->look = NULL;
+		if (j->err < 0)
+			snprintf(d->look_why, sizeof(d->look_why), "%.*s", (int)sizeof(d->look_why) - 1, j->fault.why);
+	}
+	open_job_free(j);
+}
+
+void device_look_below(struct device *d)
+{
+	int err;
+
+	d->look_why[0] = '\0';
+	if (!d->c->class->look_run || d->look)
+		return;
+	err = job_new(d, look_job_run, look_job_done, &d->look);
+	if (err == 0) {
+		memcpy(d->look->was, d->identity, sizeof(d->look->was));
+		err = jobs_start(d->c->jobs, &d->look->job);
+		if (err < 0) {
+			open_job_free(d->look);
+			d->look = NULL;
+		}
+	}
+	if (err < 0)
+		snprintf(d->look_why, sizeof(d->look_why), "cannot start looking at it: %s", strerror(-err));
 }
 
 void device_open_cancel(struct device *d)

@@ -101,22 +101,45 @@ static int check(const struct device *d, int fd, struct journal_head *h)
 	return -EBADMSG;
 }
 
-int record_open(const struct device *d, struct front_params *p)
+/* The fd of one whose head is well. */
+static int open_checked(const struct device *d, struct journal_head *h)
 {
-	struct journal_head h;
 	char path[400];
 	int fd = open(path_of(d, path, sizeof(path)), O_RDWR | O_CLOEXEC | O_NOFOLLOW), err;
 
 	if (fd < 0)
 		return -errno;
-	err = check(d, fd, &h);
-	if (err < 0) {
-		close(fd);
-		return err;
-	}
+	err = check(d, fd, h);
+	if (err == 0)
+		return fd;
+	close(fd);
+	return err;
+}
+
+int record_open(const struct device *d, struct front_params *p)
+{
+	struct journal_head h;
+	int fd = open_checked(d, &h);
+
+	if (fd < 0)
+		return fd;
 	p->wire = h.wire;
 	memcpy(p->remote_port, h.remote_port, sizeof(p->remote_port));
 	return fd;
+}
+
+int record_identity(const struct device *d, uint64_t id[2])
+{
+	struct journal_head h;
+	int fd = open_checked(d, &h);
+
+	if (fd < 0 && fd != -ENOENT && fd != -EBADMSG)
+		return fd;
+	id[0] = fd < 0 ? 0 : h.identity[0];
+	id[1] = fd < 0 ? 0 : h.identity[1];
+	if (fd >= 0)
+		close(fd);
+	return 0;
 }
 
 static bool read_unanswered(const struct device *d, int fd, const struct wire_connect *c)

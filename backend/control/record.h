@@ -17,6 +17,11 @@ int record_dir(const char *rundir) __must_check;
 int record_create(struct device *d, struct fault *f) __must_check;
 /* The fd of one that is there, its head checked and copied to @p; -ENOENT: none; -EBADMSG: damaged, or not this device's. */
 int record_open(const struct device *d, struct front_params *p) __must_check;
+/*
+ * What the device stood on when its front end connected (struct open_job.id): 0, 0 when no journal is there, or none that could be
+ * gone on from.  -errno: it cannot be told now.
+ */
+int record_identity(const struct device *d, uint64_t id[2]) __must_check;
 /* Had its last worker something under way, by what the journal says?  When it cannot be read: as far as we know. */
 bool record_unanswered(const struct device *d);
 bool record_there(const struct device *d);

@@ -200,6 +200,27 @@ static void what_was_under_way_is_known(void **state)
 	class.unanswered = NULL;
 }
 
+static void what_it_stood_on_is_known(void **state)
+{
+	uint64_t id[2] = { 1, 2 };
+
+	assert_int_equal(record_identity(&dev, id), 0); /* no journal */
+	assert_int_equal(id[0] | id[1], 0);
+	dev.identity[0] = 0xfd00;
+	dev.identity[1] = UINT64_MAX;
+	close(make());
+	dev.identity[0] = 7; /* since then */
+	assert_int_equal(record_identity(&dev, id), 0);
+	assert_int_equal(id[0], 0xfd00);
+	assert_true(id[1] == UINT64_MAX);
+	change(offsetof(struct journal_head, identity), 1);
+	assert_int_equal(record_identity(&dev, id), 0); /* no guest goes on from that one */
+	assert_int_equal(id[0] | id[1], 0);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(symlink("/dev/null", path), 0);
+	assert_true(record_identity(&dev, id) < 0); /* who knows */
+}
+
 static void another_devices_is_refused(void **state)
 {
 	close(make());
@@ -268,6 +289,7 @@ int main(void)
 		IN_DIR(another_devices_is_refused),    IN_DIR(no_room_is_told_and_leaves_nothing),
 		IN_DIR(what_nobody_has_is_swept_away), IN_DIR(no_directory_no_record),
 		IN_DIR(no_number_is_taken_as_it_is),   IN_DIR(what_was_under_way_is_known),
+		IN_DIR(what_it_stood_on_is_known),
 	};
 
 	return cmocka_run_group_tests_name("record", tests, NULL, NULL);

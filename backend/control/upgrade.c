@@ -7,7 +7,8 @@
  *   2. The era (how many upgrades there were) is written down, and the daemon execs the new program.  Workers serve on
  *      and are found again (find.c), as after a daemon's death.
  *   3. Each worker of an earlier era, one after the other: a new process is started; when it is ready, the old one is told
- *      to quit, and its devices are resumed by the new one, as after a worker's death.
+ *      to quit, and its devices are resumed by the new one, as after a worker's death.  But not one that has an image which
+ *      the new one would not find under its name: nobody else may have that any more.
  *
  * Each step may be the last one that a daemon does: the next one finds the era and goes on with 3.
  *
@@ -34,7 +35,8 @@
 #define EXEC_MS     100u   /* for the answer to reach who asked */
 #define JOBS_MS     10000u /* for images that are being opened to be open */
 #define READY_MS    30000u /* for a new worker to start */
-#define HANDOVER_MS 1000u  /* for the old one to answer its guest; then it is killed, which loses nothing */
+#define LOOK_MS     1000u /* for images to be looked at: storage that does not answer keeps no worker from being replaced */
+#define HANDOVER_MS 1000u /* for the old one to answer its guest; then it is killed, which loses nothing */
 #define RESUME_MS   10000u
 #define TICK_MS     5u
 
@@ -57,6 +59,7 @@ struct upgrade {
 	bool moving;              /* for a device that waits; else for an upgrade */
 	struct worker *old, *new; /* a reference of each */
 	uint64_t step_end, handed_ns;
+	uint64_t look_end; /* of the look at the old one's images; 0: not begun */
 	bool upgrading;
 	uint32_t replaced, failed, moved;
 	char error[REASON_MAX];
@@ -457,21 +460,20 @@ static bool due(const struct upgrade *u)
 }
 
 /* The old one serves on. */
-static void not_replaced(struct upgrade *u)
+static void not_replaced(struct upgrade *u, const char *why)
 {
+	char text[REASON_MAX];
 	struct device *d, *n;
 
+	snprintf(text, sizeof(text), "domain %u keeps the worker it has: %s", u->old->domid, why);
+	log_error("%s", text);
 	if (u->moving) {
-		log_error("domain %u: a worker with what its devices need does not start; the old one serves on",
-			  u->old->domid);
 		list_for_each_safe (d, n, &u->c->devices, link)
 			if (d->worker == u->old)
-				device_open_give_up(d);
+				device_open_give_up(d, why);
 		return;
 	}
-	snprintf(u->error, sizeof(u->error), "the new worker of domain %u does not start; the old one serves on",
-		 u->old->domid);
-	log_error("%s", u->error);
+	memcpy(u->error, text, sizeof(u->error));
 	u->failed++;
 	u->old->era = u->c->era; /* not again */
 }
@@ -491,20 +493,52 @@ static void not_resumed(struct upgrade *u)
 	}
 }
 
+/* The images of the guest's connected devices.  0: they are looked at; 1: all is well; else -errno and @why. */
+static int look(struct upgrade *u, char why[REASON_MAX])
+{
+	bool begin = u->look_end == 0, wait = false;
+	uint64_t now = now_ns();
+	struct device *d;
+
+	if (begin)
+		u->look_end = now + LOOK_MS * 1000000ull;
+	list_for_each (d, &u->c->devices, link) {
+		if (d->worker != u->old || !d->has_rings)
+			continue;
+		if (begin)
+			device_look_below(d);
+		wait |= d->look != NULL;
+		if (d->look || !d->look_why[0])
+			continue;
+		snprintf(why, REASON_MAX, "%s: %.*s", d->name, REASON_MAX - 90, d->look_why);
+		return -ESTALE;
+	}
+	return !wait || now >= u->look_end;
+}
+
 static void tick(struct loop *l, void *arg)
 {
 	struct upgrade *u = arg;
 	bool late = now_ns() >= u->step_end;
+	char why[REASON_MAX];
+	int there;
 
 	u->timer = NULL;
 	if (u->step == STEP_READY && u->handed_ns == 0) {
 		if (!due(u))
 			return replace_next(u);
 		if (u->new->state == WORKER_READY) {
-			u->handed_ns = now_ns();
-			worker_hand_over(u->old, worker_ms("SYNTH_HANDOVER_MS", HANDOVER_MS), handed_over, u);
+			there = look(u, why);
+			if (there < 0) {
+				not_replaced(u, why);
+				return replace_next(u);
+			}
+			if (there > 0) {
+				u->handed_ns = now_ns();
+				worker_hand_over(u->old, worker_ms("SYNTH_HANDOVER_MS", HANDOVER_MS), handed_over, u);
+			}
 		} else if (late || u->new->crashes > 0) {
-			not_replaced(u);
+			not_replaced(u, "another could not be started");
 			return replace_next(u);
 		}
 	} else if (u->step == STEP_RESUMED && resumed(u)) {
@@ -543,7 +577,7 @@ static void replace_next(struct upgrade *u)
 	worker_put(new);
 	worker_put(old);
 	u->step = STEP_NONE;
-	u->handed_ns = 0;
+	u->handed_ns = u->look_end = 0;
 	u->old = choose(u, true);
 	u->moving = u->old != NULL;
 	if (!u->old)
