@@ -474,7 +474,7 @@ static int blk_resize_run(struct open_job *j, uint64_t size)
 
 	if (p->readonly)
 		return fault_set(&j->fault, FAULT_USAGE, -EROFS, "the disk is attached read-only");
-	return image_resize(&p->uri, size, &j->fault);
+	return image_resize(&p->uri, size, j->was, &j->fault);
 }
 
 /* ---------------------------------------------------------------- showing */

@@ -430,7 +430,7 @@ int image_look(const struct image_uri *u, const uint64_t was[2], struct fault *f
 	return check_same(u, was, &st, f);
 }
 
-int image_resize(const struct image_uri *u, uint64_t size, struct fault *f)
+int image_resize(const struct image_uri *u, uint64_t size, const uint64_t was[2], struct fault *f)
 {
 	struct stat st;
 	int fd, err = 0;
@@ -448,6 +448,8 @@ int image_resize(const struct image_uri *u, uint64_t size, struct fault *f)
 	} else if (!S_ISREG(st.st_mode)) {
 		err = fault_set(f, FAULT_USAGE, -EINVAL, "%s is no regular file", u->path);
 		fault_next(f, "resize it with its own tools (lvextend...), then resize without a size");
+	} else if (check_same(u, was, &st, f) < 0) {
+		err = -ESTALE;
 	} else if (ftruncate(fd, (off_t)size) < 0) {
 		err = fault_set(f, FAULT_FAILED, -errno, "cannot set the size of %s: %s", u->path, strerror(errno));
 	}

@@ -57,7 +57,7 @@ int image_look(const struct image_uri *u, const uint64_t was[2], struct fault *f
  * it cannot be had.  True: a write-back has failed since it was made.
  */
 bool image_witness(int fd, int *witness);
-/* Grow or shrink the file to @size bytes. */
-int image_resize(const struct image_uri *u, uint64_t size, struct fault *f) __must_check;
+/* Grow or shrink the file, if it is the one that @was, to @size bytes. */
+int image_resize(const struct image_uri *u, uint64_t size, const uint64_t was[2], struct fault *f) __must_check;
 
 #endif

@@ -343,13 +343,13 @@ static void test_resize(void **state)
 
 	make("grow", 4096);
 	assert_int_equal(image_parse(in_dir("grow"), &u, &f), 0);
-	assert_int_equal(image_resize(&u, 8192, &f), 0);
+	assert_int_equal(image_resize(&u, 8192, any, &f), 0);
 	assert_int_equal(stat(in_dir("grow"), &st), 0);
 	assert_int_equal(st.st_size, 8192);
-	assert_int_equal(image_resize(&u, 1000, &f), -EINVAL);
-	assert_int_equal(image_resize(&u, 0, &f), -EINVAL);
+	assert_int_equal(image_resize(&u, 1000, any, &f), -EINVAL);
+	assert_int_equal(image_resize(&u, 0, any, &f), -EINVAL);
 	assert_int_equal(image_parse("null:1M", &u, &f), 0);
-	assert_int_equal(image_resize(&u, 8192, &f), -EINVAL);
+	assert_int_equal(image_resize(&u, 8192, any, &f), -EINVAL);
 	assert_int_equal(f.code, FAULT_USAGE);
 }
 
@@ -440,6 +440,25 @@ static void another_file_is_not_opened_for_the_one_that_was(void **state)
 	assert_int_equal(image_look(&u, any, &f), 0);
 }
 
+static void another_file_is_not_resized_for_the_one_that_was(void **state)
+{
+	struct image_uri u;
+	uint64_t was[2];
+	struct stat st;
+	struct fault f;
+
+	make("own", 4096);
+	make("new", 16384);
+	identity("own", was);
+	assert_int_equal(image_parse(in_dir("own"), &u, &f), 0);
+	assert_int_equal(image_resize(&u, 8192, was, &f), 0);
+	assert_int_equal(rename(in_dir("new"), in_dir("own")), 0);
+	assert_int_equal(image_resize(&u, 8192, was, &f), -ESTALE);
+	assert_non_null(strstr(f.why, "another file has taken the place of"));
+	assert_int_equal(stat(in_dir("own"), &st), 0);
+	assert_int_equal(st.st_size, 16384);
+}
+
 static int setup(void **state)
 {
 	snprintf(dir, sizeof(dir), "/tmp/test-image-XXXXXX");
@@ -474,6 +493,7 @@ int main(void)
 		cmocka_unit_test(test_resize),
 		cmocka_unit_test(what_a_worker_was_told_of_the_page_cache_its_witness_knows),
 		cmocka_unit_test(another_file_is_not_opened_for_the_one_that_was),
+		cmocka_unit_test(another_file_is_not_resized_for_the_one_that_was),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -459,6 +459,7 @@ int device_resize_image(struct device *d, uint64_t size, struct fault *f)
 	err = job_new(d, resize_job_run, resize_job_done, &d->resize);
 	if (err == 0) {
 		d->resize->size = size;
+		memcpy(d->resize->was, d->identity, sizeof(d->resize->was));
 		err = jobs_start(d->c->jobs, &d->resize->job);
 		if (err < 0) {
 			open_job_free(d->resize);

@@ -26,6 +26,12 @@ is 'nothing is said of an image that is in its place' "$(image_findings)" ''
 replace
 check 'replaced: the guest goes on' goes_on $wait sinner/xvda 20
 is 'replaced: the doctor notices' "$(image_findings)" "warning sinner/xvda: another file has taken the place of its image $img"
+sizes() { stat -c %s "$W/own.img" "$img" | tr '\n' ' '; }
+before=$(sizes)
+out=$(ctl resize sinner/xvda 16M 2>&1)
+is 'replaced: a resize is refused' $? 1
+like 'replaced: ... which says why' "$out" 'another file has taken the place of'
+is 'replaced: ... and no file has another size' "$(sizes)" "$before"
 pid=$(worker)
 out=$(ctl daemon upgrade 2>&1)
 is 'replaced: an upgrade does not replace the worker, which alone has the guest'\''s file' "$? $(worker)" "1 $pid"
