@@ -225,6 +225,23 @@ static void check_up(struct doctor *d, const struct doctor_daemon *m)
 	}
 }
 
+static void check_strays(struct doctor *d, struct json_object *w)
+{
+	char *subject = text("domain %" PRId64, number(w, "domid", -1));
+	struct finding *f;
+
+	f = report_add(&d->report, "worker", LEVEL_ERROR, subject,
+		       "its worker serves %" PRId64 " connected devices that cannot be had from xenstore",
+		       number(w, "strays", 0));
+	free(subject);
+	finding_why(f,
+		    "their nodes are damaged, or xenstored was started again under the running domain; they are served "
+		    "on, but cannot be seen or detached, and not be served again when the worker ends");
+	finding_next(f,
+		     "shut the domain down from inside; or mend the nodes (the daemon's log names them) and start the "
+		     "daemon anew");
+}
+
 static void check_workers(struct doctor *d, const struct doctor_daemon *m)
 {
 	struct json_object *list;
@@ -244,6 +261,10 @@ static void check_workers(struct doctor *d, const struct doctor_daemon *m)
 		struct finding *f;
 		char *subject;
 
+		if (number(w, "strays", 0) > 0) {
+			wrong++;
+			check_strays(d, w);
+		}
 		if (crashes < CRASH_LOOP ||
 		    (!strcmp(member(w, "state"), "ready") && number(w, "up_s", 0) >= LONG_LIFE_S))
 			continue;

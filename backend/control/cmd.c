@@ -589,6 +589,7 @@ static json_object *worker_json(const struct worker *w)
 	json_object_object_add(o, "up_s", json_object_new_int64((int64_t)(worker_up_ns(w) / 1000000000u)));
 	json_object_object_add(o, "deaths", json_object_new_int64(worker_deaths(w)));
 	json_object_object_add(o, "crashes", json_object_new_int64(worker_crashes(w)));
+	json_object_object_add(o, "strays", json_object_new_int64(worker_strays(w)));
 	json_object_object_add(o, "backoff_ms", json_object_new_int64((int64_t)worker_backoff(w)));
 	return o;
 }

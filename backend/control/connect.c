@@ -90,7 +90,7 @@ static int read_front_tx(struct store *s, struct store_tx *t, void *arg)
 	r->s = s;
 	r->t = t;
 	/* Another toolstack may have put another device in its place, with the same number. */
-	if (!layout_points_here(s, t, &r->d->front, r->d)) {
+	if (layout_points_here(s, t, &r->d->front, r->d) <= 0) {
 		snprintf(r->why, sizeof(r->why), "its backend node does not name us");
 		r->err = -EINVAL;
 		return 0;

@@ -44,6 +44,7 @@ struct control {
 	struct loop_fd *store_watch;
 	bool store_lost;
 	struct loop_timer *store_retry; /* while it is lost */
+	struct loop_timer *strays;      /* while there are some (find.c) */
 	struct loop_timer *watchdog;    /* systemd's; NULL without */
 	uint64_t watchdog_ms;
 	struct domains *domains;
@@ -128,6 +129,7 @@ void workers_free(struct control *c);
 /* The one after @w (NULL: the first), or NULL. */
 const struct worker *worker_next(const struct control *c, const struct worker *w);
 const char *worker_state_name(const struct worker *w);
+uint32_t worker_strays(const struct worker *w);
 uint64_t worker_up_ns(const struct worker *w); /* since its process was started, or found; 0: none */
 
 /* find.c: workers of a daemon that died, and the devices they serve */
@@ -135,6 +137,8 @@ struct found_device {
 	struct list link;
 	struct worker *w;
 	uint32_t handle;
+	bool spare;  /* worker_spare() */
+	pid_t stray; /* whose it is; 0: it is none */
 	struct wire_device told;
 	const uint8_t *tag, *info; /* told.tag.bytes, told.info_bytes */
 	int fds[WIRE_MAX_FDS];     /* of the tag; ours */
@@ -146,8 +150,13 @@ void workers_find(struct control *c);
 /* The one that serves this device, or NULL.  To be freed, its worker is a reference of the caller's. */
 struct found_device *worker_claim(struct control *c, uint32_t domid, const char *uuid);
 void found_device_free(struct found_device *f); /* NULL ok */
-/* Devices that nobody claimed are closed, workers without any quit. */
-void workers_unclaimed(struct control *c);
+/* Its nodes are there and cannot be used: it is not to be closed for that. */
+void worker_spare(struct control *c, uint32_t domid, const char *uuid);
+/*
+ * Devices that nobody claimed are closed, workers without any quit.  True: there are strays, connected devices that cannot be had,
+ * though their guests run and nobody detached them: they are served on, until the guest goes or another daemon can have them.
+ */
+bool workers_unclaimed(struct control *c);
 void worker_drop(struct found_device *f); /* close this one; takes @f and its reference */
 void found_free(struct worker *w);
 
@@ -342,8 +351,8 @@ int layout_state(struct device *d, uint32_t state) __must_check;
 int layout_error(struct device *d, const char *text); /* "" removes it */
 int layout_write(struct device *d, const struct nodes *n, struct fault *f) __must_check;
 int layout_remove(struct device *d, bool domain_dead);
-/* Does the `backend` node of a front end's (or mirror's) directory name our back end directory? */
-bool layout_points_here(struct store *s, struct store_tx *t, const struct path *dir, const struct device *d);
+/* Does the `backend` node of a front end's (or mirror's) directory name our back end directory?  1, 0, or -errno: it cannot be told. */
+int layout_points_here(struct store *s, struct store_tx *t, const struct path *dir, const struct device *d);
 /* A free number for a device nobody named: -ENOSPC. */
 int layout_free_vdev(struct control *c, uint32_t domid, uint32_t *vdev) __must_check;
 int layout_front_state(struct device *d, uint32_t *state) __must_check; /* -ENOENT: the directory is gone */
@@ -364,6 +373,7 @@ void kept_free(struct control *c);
 struct dir_reader {
 	struct store *store;
 	const char *dir;
+	int err; /* of the first question that failed (store_answered()); 0: none has */
 };
 int dir_read(void *dir_reader, const char *name, char *value, size_t bytes);
 int discover_start(struct control *c) __must_check;

@@ -5,7 +5,8 @@
  * At start each back end directory that says it is ours (synth/uuid, synth/class) becomes a device again, in the
  * state it was left in: the daemon before us has gone, and the guests noticed nothing.  Its workers serve on and are found
  * (find.c); a device whose worker has gone too gets another.  Directories of domains that are gone are removed, and
- * what workers have that is not in xenstore is closed.
+ * what workers have that is not in xenstore is closed.  So it matters that all of xenstore was read: a question that fails ends
+ * the start, and us, and the next daemon asks again; workers serve on meanwhile.
  *
  * @releaseDomain tells neither which domain nor why, and fires for a shutdown too; @introduceDomain may mean a new
  * domain with an old number.  So each tells us only to look at every domain we serve again: is it alive, and still
@@ -20,10 +21,13 @@
 
 int dir_read(void *arg, const char *name, char *value, size_t bytes)
 {
-	const struct dir_reader *r = arg;
+	struct dir_reader *r = arg;
 	struct path p;
+	int err = store_read_into(r->store, NULL, path_join(&p, r->dir, name), value, bytes);
 
-	return store_read_into(r->store, NULL, path_join(&p, r->dir, name), value, bytes);
+	if (r->err == 0 && !store_answered(err))
+		r->err = err;
+	return err;
 }
 
 /* Says it is ours, of this class, and has the front end directory that we would have made? */
@@ -52,48 +56,76 @@ static void claim(struct device *d)
 		log_debug("%s: cannot write synth/daemon", d->name);
 }
 
-static void found(struct control *c, uint32_t domid, uint32_t vdev)
+/* The nodes of one that is ours: @state, @online.  0, or -errno: not all could be read. */
+static int read_states(struct device *d, uint32_t *state, uint32_t *online)
+{
+	struct store *s = d->c->store;
+	struct path p;
+	int err;
+
+	err = store_read_u32(s, NULL, path_join(&p, d->back.s, "state"), XenbusStateReconfigured, state);
+	if (!store_answered(err))
+		return err;
+	if (err < 0)
+		*state = XenbusStateUnknown;
+	err = store_read_u32(s, NULL, path_join(&p, d->back.s, "online"), 1, online);
+	if (!store_answered(err))
+		return err;
+	if (err < 0)
+		*online = 0;
+	return 0;
+}
+
+/* @unserved: it is there, and somebody has to see to it.  0, or -errno: it cannot be told what is there. */
+static int found(struct control *c, uint32_t domid, uint32_t vdev, bool *unserved)
 {
 	struct device *d = device_new(c, domid, vdev, false);
 	struct dir_reader r = { .store = c->store };
 	struct node_getter g = { .get = dir_read, .arg = &r };
-	uint32_t state = XenbusStateUnknown, online = 1;
+	uint32_t state = XenbusStateUnknown, online = 0;
 	struct fault fault = { .code = FAULT_FAILED };
 	struct found_device *f;
 	char name[64];
-	struct path p;
 	bool served;
-	int err;
+	int err, alive, here;
 
-	if (!d) {
-		log_error("out of memory: device %u of domain %u is not served", vdev, domid);
-		return;
-	}
+	if (!d)
+		return -ENOMEM;
 	r.dir = d->back.s;
-	if (!is_ours(c, &g, d))
+	if (!is_ours(c, &g, d)) {
+		err = r.err;
 		goto drop;
+	}
 	domain_name(c->domains, domid, name);
 	device_name_it(d, name);
-	err = domain_alive(c->domains, domid, &d->domain);
-	if (err == 0 || (err == 1 && !layout_points_here(c->store, NULL, &d->front, d))) {
+	alive = domain_alive(c->domains, domid, &d->domain);
+	here = alive == 1 ? layout_points_here(c->store, NULL, &d->front, d) : alive;
+	if (here == 0) {
 		/* the number may be another domain's by now */
 		log_info("%s: its domain or front end is gone: removing its nodes", d->name);
 		if (c->class->gone && c->class->spec_load(&g, &c->opt, &d->spec, &fault) == 0)
 			c->class->gone(d->spec);
-		if (layout_remove(d, err == 0) < 0)
+		if (layout_remove(d, alive == 0) < 0)
 			log_error("%s: its nodes stay", d->name);
+	}
+	err = MIN(here, 0);
+	if (here <= 0)
+		goto drop;
+	err = c->class->spec_load(&g, &c->opt, &d->spec, &fault);
+	if (r.err < 0 || err == -ENOMEM) {
+		err = r.err < 0 ? r.err : err;
 		goto drop;
 	}
-	err = err < 0 ? fault_set(&fault, FAULT_FAILED, err, "cannot look at its domain: %s", strerror(-err))
-		      : c->class->spec_load(&g, &c->opt, &d->spec, &fault);
 	if (err < 0) {
 		log_error("%s: found, but cannot be served: %s", d->name, fault.why);
+		worker_spare(c, domid, d->uuid);
+		*unserved = true;
+		err = 0;
 		goto drop;
 	}
-	if (store_read_u32(c->store, NULL, path_join(&p, d->back.s, "state"), XenbusStateReconfigured, &state) < 0)
-		state = XenbusStateUnknown;
-	if (store_read_u32(c->store, NULL, path_join(&p, d->back.s, "online"), 1, &online) < 0)
-		online = 0;
+	err = read_states(d, &state, &online);
+	if (err < 0)
+		goto drop;
 	claim(d);
 	f = worker_claim(c, domid, d->uuid);
 	served = f && device_take(d, f);
@@ -101,32 +133,43 @@ static void found(struct control *c, uint32_t domid, uint32_t vdev)
 		 served ? "with its worker" : "without a worker");
 	err = device_adopt(d, state, online == 1);
 	if (err == 0)
-		return;
+		return 0;
 	log_error("%s: cannot be served: %s", d->name, strerror(-err));
+	if (store_answered(err)) {
+		*unserved = true;
+		err = 0;
+	}
 drop:
 	device_free(d);
+	return err;
 }
 
-static void scan(struct control *c)
+static int scan(struct control *c, bool *unserved)
 {
 	struct path type, dom;
 	char **doms, **devs;
 	uint32_t nr_doms, nr_devs, domid, vdev, left = DISCOVER_MAX_DEVICES;
+	int err;
 
 	snprintf(type.s, sizeof(type.s), "/local/domain/%u/backend/%s", c->back_domid, c->class->type);
-	if (store_list(c->store, NULL, type.s, &doms, &nr_doms) < 0)
-		return; /* there is none */
-	for (uint32_t i = 0; i < nr_doms; i++) {
+	err = store_list(c->store, NULL, type.s, &doms, &nr_doms);
+	if (err < 0)
+		return store_answered(err) ? 0 : err; /* there is none */
+	for (uint32_t i = 0; i < nr_doms && err == 0; i++) {
 		if (parse_str_u32(doms[i], UINT16_MAX, &domid) < 0)
 			continue;
-		if (store_list(c->store, NULL, path_join(&dom, type.s, doms[i]), &devs, &nr_devs) < 0)
+		err = store_list(c->store, NULL, path_join(&dom, type.s, doms[i]), &devs, &nr_devs);
+		if (err < 0) {
+			err = store_answered(err) ? 0 : err;
 			continue;
-		for (uint32_t k = 0; k < nr_devs && left > 0; k++, left--)
+		}
+		for (uint32_t k = 0; k < nr_devs && left > 0 && err == 0; k++, left--)
 			if (parse_str_u32(devs[k], UINT32_MAX, &vdev) == 0)
-				found(c, domid, vdev);
+				err = found(c, domid, vdev, unserved);
 		free(devs);
 	}
 	free(doms);
+	return err;
 }
 
 /* One question to the hypervisor a domain, however many devices it has. */
@@ -160,15 +203,22 @@ static void domain_came(struct store *s, const char *path, void *arg)
 int discover_start(struct control *c)
 {
 	int err = store_watch(c->watches, "@releaseDomain", domains_changed, c, NULL);
+	bool unserved = false;
 
 	if (err == 0)
 		err = store_watch(c->watches, "@introduceDomain", domain_came, c, NULL);
 	if (err < 0)
 		return err;
 	workers_find(c);
-	scan(c);
-	workers_unclaimed(c);
-	record_sweep(c);
+	err = scan(c, &unserved);
+	if (err < 0) {
+		log_error("cannot read what is in xenstore: %s; nothing is taken for gone, workers serve on",
+			  strerror(-err));
+		return err;
+	}
+	/* What somebody sees to is served again by a later daemon, from its journal. */
+	if (!workers_unclaimed(c) && !unserved)
+		record_sweep(c);
 	kept_look(c);
 	return 0;
 }

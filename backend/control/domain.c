@@ -71,6 +71,7 @@ static int domain_info(struct domains *d, uint32_t domid, xc_domaininfo_t *info)
 int domain_alive(struct domains *d, uint32_t domid, struct domain_id *id)
 {
 	struct path p;
+	int there;
 
 	memset(id, 0, sizeof(*id));
 	if (domid > DOMID_LAST)
@@ -92,10 +93,11 @@ int domain_alive(struct domains *d, uint32_t domid, struct domain_id *id)
 			return n;
 	}
 	path_domain(&p, domid);
-	if (domid != 0 && store_introduced(d->store, domid) != 1)
-		return 0;
-	if (!store_exists(d->store, NULL, p.s))
-		return 0;
+	there = domid == 0 ? 1 : store_introduced(d->store, domid);
+	if (there == 1)
+		there = store_there(d->store, NULL, p.s);
+	if (there != 1)
+		return store_answered(there) ? 0 : there;
 	read_text(d, domid, "vm", id->vm, sizeof(id->vm));
 	return 1;
 }

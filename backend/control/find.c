@@ -18,6 +18,7 @@
 #define FIND_MS  10000u
 #define DRAIN_MS 60000u
 #define CLOSE_MS 5000u
+#define STRAY_MS 5000u /* between looks: a xenstored that does not know a domain does not tell when it goes */
 
 void found_device_free(struct found_device *f)
 {
@@ -254,20 +255,102 @@ void worker_drop(struct found_device *f)
 		closed(f, -ENOMEM, NULL);
 }
 
-void workers_unclaimed(struct control *c)
+void worker_spare(struct control *c, uint32_t domid, const char *uuid)
 {
+	struct found_device *f = worker_claim(c, domid, uuid);
+
+	if (!f)
+		return;
+	f->spare = true;
+	list_add_tail(&f->w->found, &f->link);
+	f->w->refs--; /* the claim's: it has that of its being found */
+}
+
+/*
+ * A connected device that xenstore does not have is one that was detached meanwhile, or whose domain is gone; but where the domain lives
+ * and xenstore does not have that either, xenstored was started again, with nothing.  The guest does not need it to go on.
+ */
+static bool astray(struct control *c, const struct found_device *f)
+{
+	struct domain_id id;
+	struct path p;
+
+	if (f->told.state == WIRE_DEVICE_OPEN)
+		return false;
+	return f->spare || (store_there(c->store, NULL, path_domain(&p, f->w->domid)) != 1 &&
+			    domain_alive(c->domains, f->w->domid, &id) != 0);
+}
+
+/* Its domain is gone, or its worker: then nobody can serve it any more. */
+static void stray_look(struct found_device *f)
+{
+	struct worker *w = f->w;
+	struct domain_id id;
+
+	if (w->state != WORKER_READY || w->pid != f->stray) {
+		found_device_free(f);
+		worker_put(w);
+	} else if (domain_alive(w->c->domains, w->domid, &id) == 0) {
+		list_del(&f->link);
+		worker_drop(f);
+	}
+}
+
+static void strays_look(struct loop *l, void *arg)
+{
+	struct control *c = arg;
+	struct found_device *f, *m;
 	struct worker *w, *n;
+	bool any = false;
+
+	c->strays = NULL;
+	list_for_each_safe (w, n, &c->workers, link) {
+		w->refs++;
+		list_for_each_safe (f, m, &w->found, link)
+			stray_look(f);
+		any |= !list_empty(&w->found);
+		worker_put(w);
+	}
+	if (any && loop_add_timer(l, STRAY_MS, strays_look, c, &c->strays) < 0)
+		log_error("out of memory: devices that are not in xenstore are served until their worker ends");
+}
+
+uint32_t worker_strays(const struct worker *w)
+{
+	struct found_device *f;
+	uint32_t n = 0;
+
+	list_for_each (f, &w->found, link)
+		n++;
+	return n;
+}
+
+bool workers_unclaimed(struct control *c)
+{
+	struct found_device *f, *m;
+	struct worker *w, *n;
+	bool any = false;
 
 	list_for_each_safe (w, n, &c->workers, link) {
 		if (w->state != WORKER_READY || w->pidfd < 0)
 			continue;
-		while (!list_empty(&w->found)) {
-			struct found_device *f = list_entry(w->found.next, struct found_device, link);
-
-			list_del(&f->link);
+		list_for_each_safe (f, m, &w->found, link) {
 			w->refs++;
+			if (astray(c, f)) {
+				log_error("worker %d of domain %u serves a device that %s: it goes on, and nobody can "
+					  "detach it",
+					  (int)w->pid, w->domid,
+					  f->spare ? "cannot be had from its nodes" : "xenstore lost with its domain");
+				f->stray = w->pid;
+				any = true;
+				continue;
+			}
+			list_del(&f->link);
 			worker_drop(f);
 		}
 		worker_put(w); /* ours, since it was found */
 	}
+	if (any && loop_add_timer(c->loop, STRAY_MS, strays_look, c, &c->strays) < 0)
+		log_error("out of memory: devices that are not in xenstore are served until their worker ends");
+	return any;
 }

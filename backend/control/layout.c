@@ -322,8 +322,9 @@ int layout_front_state(struct device *d, uint32_t *state)
 	case 0:
 		return 0;
 	case -ENOENT:
-		if (!store_exists(d->c->store, NULL, d->front.s))
-			return -ENOENT;
+		err = store_there(d->c->store, NULL, d->front.s);
+		if (err <= 0)
+			return err < 0 ? err : -ENOENT;
 		*state = XenbusStateUnknown;
 		return 0;
 	case -EINVAL:
@@ -371,17 +372,24 @@ static int prune(struct store *s, struct store_tx *t, const char *path, unsigned
 }
 
 /* A directory that says it belongs to our back end directory. */
-bool layout_points_here(struct store *s, struct store_tx *t, const struct path *dir, const struct device *d)
+int layout_points_here(struct store *s, struct store_tx *t, const struct path *dir, const struct device *d)
 {
 	struct path p;
 	char *v;
-	bool yes;
+	int r = store_read(s, t, path_join(&p, dir->s, "backend"), &v);
 
-	if (store_read(s, t, path_join(&p, dir->s, "backend"), &v) < 0)
-		return false;
-	yes = strcmp(v, d->back.s) == 0;
+	if (r < 0)
+		return store_answered(r) ? 0 : r;
+	r = strcmp(v, d->back.s) == 0;
 	free(v);
-	return yes;
+	return r;
+}
+
+static int remove_ours(struct store *s, struct store_tx *t, const struct path *dir, const struct device *d)
+{
+	int r = layout_points_here(s, t, dir, d);
+
+	return r > 0 ? store_rm(s, t, dir->s) : r;
 }
 
 static int remove_tx(struct store *s, struct store_tx *t, void *arg)
@@ -395,10 +403,10 @@ static int remove_tx(struct store *s, struct store_tx *t, void *arg)
 	if (err < 0 && err != -ENOENT)
 		return err;
 	err = store_rm(s, t, d->back.s);
-	if (err == 0 && layout_points_here(s, t, &d->front, d))
-		err = store_rm(s, t, d->front.s);
-	if (err == 0 && layout_points_here(s, t, &d->mirror, d))
-		err = store_rm(s, t, d->mirror.s);
+	if (err == 0)
+		err = remove_ours(s, t, &d->front, d);
+	if (err == 0)
+		err = remove_ours(s, t, &d->mirror, d);
 	/* As libxl prunes: backend/TYPE/N; device/TYPE; /libxl/N/device/TYPE, and up to /libxl/N for a dead domain. */
 	if (err == 0)
 		err = prune(s, t, d->back.s, 1);

@@ -517,13 +517,13 @@ static uint32_t control_end(struct control *c)
 
 	c->leaving = !c->stopping;
 	/* Nothing is taken out of xenstore; devices are forgotten, not detached. */
-	left = jobs_free(c->jobs);
-	c->jobs = NULL;
 	fault_set(&f, FAULT_FAILED, 0, "%s is stopping", c->class->program);
 	list_for_each (d, &c->devices, link)
 		device_waits_done(d, WAIT_DETACHED, &f);
 	while (!list_empty(&c->devices))
 		device_free(list_entry(c->devices.next, struct device, link));
+	left = jobs_free(c->jobs); /* after the devices, which cancel theirs */
+	c->jobs = NULL;
 	kept_free(c);
 	upgrade_close(c);
 	workers_free(c);
@@ -536,6 +536,7 @@ static uint32_t control_end(struct control *c)
 	store_close(c->store);
 	loop_del_timer(c->stop_timer);
 	loop_del_timer(c->store_retry);
+	loop_del_timer(c->strays);
 	loop_del_timer(c->watchdog);
 	loop_free(c->loop);
 	return left;

@@ -493,13 +493,18 @@ static void not_resumed(struct upgrade *u)
 	}
 }
 
-/* The images of the guest's connected devices.  0: they are looked at; 1: all is well; else -errno and @why. */
+/* The guest's connected devices, and their images.  0: they are looked at; 1: all is well; else -errno and @why. */
 static int look(struct upgrade *u, char why[REASON_MAX])
 {
 	bool begin = u->look_end == 0, wait = false;
 	uint64_t now = now_ns();
 	struct device *d;
 
+	if (worker_strays(u->old) > 0) {
+		snprintf(why, REASON_MAX,
+			 "it serves devices that another would not be told of, since they are not in xenstore");
+		return -ENOENT;
+	}
 	if (begin)
 		u->look_end = now + LOOK_MS * 1000000ull;
 	list_for_each (d, &u->c->devices, link) {

@@ -151,13 +151,38 @@ int store_read_u32(struct store *s, struct store_tx *t, const char *path, uint32
 	return r;
 }
 
-bool store_exists(struct store *s, struct store_tx *t, const char *path)
+bool store_answered(int err)
+{
+	switch (err) {
+	case 0:
+	case -ENOENT:
+	case -EACCES:
+	case -EPERM:
+	case -EINVAL:
+	case -ERANGE:
+	case -EMSGSIZE:
+		return true;
+	default:
+		return false;
+	}
+}
+
+int store_there(struct store *s, struct store_tx *t, const char *path)
 {
 	unsigned int len;
-	void *v = xs_read(s->xs, tx_id(t), path, &len);
+	void *v;
 
+	errno = 0;
+	v = xs_read(s->xs, tx_id(t), path, &len);
 	free(v);
-	return v != NULL;
+	if (v)
+		return 1;
+	return errno == ENOENT ? 0 : last_error();
+}
+
+bool store_exists(struct store *s, struct store_tx *t, const char *path)
+{
+	return store_there(s, t, path) == 1;
 }
 
 int store_write(struct store *s, struct store_tx *t, const char *path, const char *value)

@@ -28,7 +28,15 @@ int store_read_into(struct store *s, struct store_tx *t, const char *path, char 
 /* Strict numbers: -EINVAL, -ERANGE as parse_u64(). */
 int store_read_u64(struct store *s, struct store_tx *t, const char *path, uint64_t max, uint64_t *ret) __must_check;
 int store_read_u32(struct store *s, struct store_tx *t, const char *path, uint32_t max, uint32_t *ret) __must_check;
-bool store_exists(struct store *s, struct store_tx *t, const char *path);
+/*
+ * An error that is an answer, of a node: it is not there, not for us, or not what was asked for.  Any other says that the question
+ * failed, and nothing of the node.
+ */
+bool store_answered(int err);
+/* 1 there, 0 not there, -errno: it cannot be told. */
+int store_there(struct store *s, struct store_tx *t, const char *path) __must_check;
+bool store_exists(struct store *s, struct store_tx *t,
+		  const char *path); /* for whom "cannot be told" is as good as "no" */
 int store_write(struct store *s, struct store_tx *t, const char *path, const char *value) __must_check;
 int store_writef(struct store *s, struct store_tx *t, const char *path, const char *fmt, ...) __must_check
 	__printf(4, 5);

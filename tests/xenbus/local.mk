@@ -3,6 +3,11 @@
 check_PROGRAMS += tests/xenbus/rings
 tests_xenbus_rings_CPPFLAGS = $(AM_CPPFLAGS) -D__XEN_TOOLS__ $(XENEVTCHN_CFLAGS) $(XENGNTTAB_CFLAGS) $(XENSTORE_CFLAGS)
 tests_xenbus_rings_LDADD = $(XEN_LIBS)
-xenbus_tests = tests/xenbus/fronts.t tests/xenbus/removal.t tests/xenbus/restart.t tests/xenbus/workers.t tests/xenbus/lost.t tests/xenbus/cut.t tests/xenbus/storm.t tests/xenbus/kept.t
+xenbus_tests = tests/xenbus/fronts.t tests/xenbus/removal.t tests/xenbus/restart.t tests/xenbus/blind.t tests/xenbus/workers.t tests/xenbus/lost.t tests/xenbus/cut.t tests/xenbus/storm.t tests/xenbus/kept.t
+# -rpath: else libtool makes no shared object of what is not installed.
+check_LTLIBRARIES += tests/xenbus/fail-preload.la
+tests_xenbus_fail_preload_la_SOURCES = tests/xenbus/fail-preload.c
+tests_xenbus_fail_preload_la_LDFLAGS = -module -avoid-version -shared -rpath /nowhere
+tests_xenbus_fail_preload_la_LIBADD = -ldl
 TESTS += $(xenbus_tests)
 EXTRA_DIST += $(xenbus_tests) tests/xenbus/lib.sh tests/xenbus/cut.pl
