@@ -431,12 +431,16 @@ static void on_online(struct store *watches, const char *path, void *arg)
 	uint32_t online;
 	char *uuid;
 	bool ours;
+	int err;
 
-	ours = store_read(s, NULL, path_join(&p, d->back.s, "synth/uuid"), &uuid) == 0;
-	if (ours) {
-		ours = strcmp(uuid, d->uuid) == 0;
-		free(uuid);
+	err = store_read(s, NULL, path_join(&p, d->back.s, "synth/uuid"), &uuid);
+	if (!store_answered(err)) { /* its guest may use it: who can ask again will know */
+		log_error("%s: cannot read whether its nodes are there: %s", d->name, strerror(-err));
+		return;
 	}
+	ours = err == 0 && strcmp(uuid, d->uuid) == 0;
+	if (err == 0)
+		free(uuid);
 	if (!ours) {
 		if (d->phase == DEVICE_LINGERING) {
 			post_bits(d, DEVICE_POST_LEFT);
@@ -761,7 +765,7 @@ static bool nodes_there(struct device *d)
 {
 	struct path p;
 
-	return store_exists(d->c->store, NULL, path_join(&p, d->back.s, "synth/uuid"));
+	return store_there(d->c->store, NULL, path_join(&p, d->back.s, "synth/uuid")) != 0;
 }
 
 static void device_left(struct device *d)

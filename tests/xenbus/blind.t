@@ -40,6 +40,16 @@ blkd_start
 is 'answers again: the same worker, the same disk' "$(show sinner/xvda '"\(.worker) \(.uuid) \(.phase) \(.ro)"')" "$worker $uuid connected false"
 check 'answers again: the guest goes on' goes_on $wait sinner/xvda 50
 
+# While a daemon is there
+kill -KILL "$blkd_pid"
+LD_PRELOAD=$preload blkd_start
+echo "$home/synth/uuid" >"$FAIL_AT"
+dom0 xenstore-write "$home/online" 1
+check 'no answer whether it is there still: it was asked' within $wait not test -e "$FAIL_AT"
+check '... which is logged' within $wait grep -q 'sinner/xvda: cannot read whether its nodes are there' "$W/blkd.log"
+is '... the disk is connected' "$(show sinner/xvda '"\(.worker) \(.phase)"')" "$worker connected"
+served '...'
+
 # Nodes that make no sense, of a disk that is in use
 target=$(back 1 $V params)
 kill -KILL "$blkd_pid"
