@@ -62,7 +62,7 @@ struct agreed {
 	struct blkfront_info info;
 	uint32_t life; /* 0: none */
 	uint32_t domid;
-	bool suspect; /* what was not flushed in the life before may be lost */
+	uint32_t suspect_life; /* the last one that began where what was not flushed before it may be lost; 0: none */
 };
 
 /* struct blkfront.link: the life, and what goes on in it. */

@@ -183,6 +183,8 @@ int blkfront_adopt(struct blkfront_queue *q, uint32_t life)
 	pthread_mutex_lock(&b->mutex);
 	err = b->agreed.life == life && front_take_queue(b->front, life, q->index, &q->fq) ? 0 : -EAGAIN;
 	if (err == 0) {
+		/* Until a flush has said so. */
+		q->suspect = q->suspect || b->agreed.suspect_life > q->agreed.life;
 		q->agreed = b->agreed;
 		q->ring = b->next_ring[q->index];
 	}
@@ -199,7 +201,6 @@ int blkfront_adopt(struct blkfront_queue *q, uint32_t life)
 		err = alloc_indirect(q);
 	if (err < 0)
 		return err;
-	q->suspect = q->suspect || q->agreed.suspect;
 	q->parked = false;
 	q->worked = false;
 	q->idle = 0;

@@ -251,7 +251,7 @@ static int cls_connected(struct front *f, bool again, void *arg)
 	if (b->opened) {
 		tell_changes(b, &b->agreed.info, &a.info, had);
 		a.info.sector_size = b->info.sector_size; /* whole multiples of the new one: users know no other */
-		a.suspect = b->agreed.suspect;
+		a.suspect_life = b->agreed.suspect_life;
 	}
 	read_params(f, b->params);
 	b->refusal[0] = '\0';
@@ -380,8 +380,9 @@ static bool next_life(void *arg)
 	}
 	pthread_mutex_lock(&b->mutex);
 	b->agreed.life = front_life(f);
-	/* Until a flush has said so. */
-	b->agreed.suspect = !clean && b->agreed.domid != b->last_domid;
+	/* A queue that slept through it finds it all the same, whatever lives come after. */
+	if (!clean && b->agreed.domid != b->last_domid)
+		b->agreed.suspect_life = b->agreed.life;
 	b->last_domid = b->agreed.domid;
 	pthread_mutex_unlock(&b->mutex);
 	log_info("%s: connected again after %.3f s", f->dev.dir, (double)(now_ns() - now) / 1e9);

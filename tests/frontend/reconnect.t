@@ -73,6 +73,39 @@ kill -TERM $driver
 within 5 not kill -0 $driver
 dom0 xenstore-rm $dir
 
+# A queue that nobody looks at while the back end is lost, comes back in another domain, and is lost there once more
+driver_start()
+{
+	rm -f "$W/back2.out"
+	hostxen run -d 2 -- "$badback" 1 51712 none 8 2 {in}>&- >"$W/back2.out" 2>>"$W/back2.log" &
+	driver=$!
+	disown $driver
+	within 10 grep -qs ready "$W/back2.out" || bail 'no back end in domain 2' "$W/back2.log"
+}
+back_start none
+mkfifo "$W/in"
+: >"$W/out"
+hostxen run -d 1 -- "$SYNTH_BUILDDIR/tests/frontend/sleeper" <"$W/in" >"$W/out" 2>"$W/err" &
+pid=$!
+exec {in}>"$W/in"
+check 'a queue that sleeps: it has written' within 10 grep -qx written "$W/out"
+back_stop
+dom0 xenstore-write $dir ''
+dom0 xenstore-chmod $dir n1 r2
+dom0 xenstore-write $dir/state 1 $dir/backend-id 2 $dir/backend /local/domain/2/backend/badback/1/51712
+for n in 1 2; do
+	driver_start
+	check "a queue that sleeps: life $n in another domain" within 20 equal '$(grep -c "connected again" '"$W/err)" $n
+	[ $n = 2 ] || { kill -TERM $driver; within 5 not kill -0 $driver; }
+done
+echo >&$in
+exec {in}>&-
+wait $pid
+is 'a queue that sleeps: its next flush fails all the same, once' "$? $(grep ^flush "$W/out")" $'0 flush: Input/output error\nflush: done'
+kill -TERM $driver
+within 5 not kill -0 $driver
+dom0 xenstore-rm $dir
+
 # It offers less
 again 'a smaller disk: told' lose-small 1 'resized from 131072 to 65536 sectors; requests past the end fail' --seed 3
 like 'a smaller disk: what lies past the end fails' "$(cat "$W/err")" 'failed: Numerical result out of range|cannot submit: Numerical result out of range'
