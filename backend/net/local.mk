@@ -38,13 +38,15 @@ pods += backend/net/synth-netd.8.pod
 dist_xenscripts_SCRIPTS += backend/net/vif-synth
 
 if HAVE_CMOCKA
-net_tests = backend/net/test-net-tx backend/net/test-net-hdr backend/net/test-net-front backend/net/test-net-pace backend/net/test-pair-ring
+net_tests = backend/net/test-net-tx backend/net/test-net-hdr backend/net/test-net-front backend/net/test-net-pace backend/net/test-pair-ring backend/net/test-link-pair
 check_PROGRAMS += $(net_tests)
 TESTS += $(net_tests)
 backend_net_test_net_tx_LDADD = backend/libnet-pure.la $(CMOCKA_LIBS)
 backend_net_test_net_hdr_LDADD = backend/libnet-pure.la $(CMOCKA_LIBS)
 backend_net_test_net_pace_LDADD = backend/libnet-pure.la $(CMOCKA_LIBS)
 backend_net_test_pair_ring_LDADD = backend/libnet-pure.la $(CMOCKA_LIBS) -lpthread
+backend_net_test_link_pair_SOURCES = backend/net/test-link-pair.c backend/net/link.h backend/net/link-pair.c
+backend_net_test_link_pair_LDADD = backend/libnet-pure.la $(CMOCKA_LIBS)
 backend_net_test_net_front_SOURCES = backend/net/test-net-front.c backend/net/net-front.h backend/net/net-front.c
 backend_net_test_net_front_LDADD = backend/libnet-pure.la backend/libcontrol-pure.la $(CMOCKA_LIBS)
 endif

@@ -6,7 +6,7 @@
  * The two workers serve different guests, and neither trusts the other: each may have been taken over by its guest.  An index is
  * read once and compared before it is used; a length is copied, then checked; a frame is copied out before anybody
  * looks at it.  Nonsense ends the ring for the one that finds it (-EPROTO).  What is left to a bad neighbour is to send bad frames,
- * which any guest may do.
+ * which any guest may do, and to ring the bell for nothing.
  *
  * Both ends hold bytes since the beginning, modulo 2^32.  A record is a head, the frame, and padding; it never wraps: one that
  * does not fit before the end of the ring starts anew, behind a record of no frame.  Either end starts at what it has published
