@@ -44,8 +44,8 @@ struct device_class {
 	/* Check what a WIRE_CONNECT asks for, before anything of the guest is mapped; d->journal is there. */
 	int (*connect)(struct device *d, const struct wire_connect *c);
 
-	void (*disconnected)(
-		struct device *d); /* the last queue is closed; also after a connect that failed; NULL ok */
+	/* The last queue is closed, d->left when a successor goes on at once; also after a connect that failed.  NULL ok. */
+	void (*disconnected)(struct device *d);
 
 	/* A queue with its ring pages mapped and its ports adopted: make everything its thread needs, from the journal when
 	 * d->journal.resume; no thread runs yet.  -EBADMSG: the journal, or the ring, cannot be what was left there. */

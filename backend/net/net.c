@@ -74,7 +74,9 @@ static void net_disconnected(struct device *d)
 {
 	struct net_dev *nic = d->priv;
 
-	link_connected(&nic->link, 0, 0, false);
+	/* Else the guest is there all the time, and the other side of the link need not see that it is served by another. */
+	if (!d->left)
+		link_connected(&nic->link, 0, 0, false);
 }
 
 static int net_set(struct device *d, const void *body, uint32_t bytes)

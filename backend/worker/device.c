@@ -226,6 +226,7 @@ static void start_drain(struct device *d, bool finish, bool leaving)
 		return;
 	d->state = DEVICE_DRAINING;
 	d->drain_since = d->drain_warned = now_ns();
+	d->left = leaving;
 	for (uint32_t i = 0; i < d->nr_queues; i++) {
 		struct queue *q = &d->queues[i];
 

@@ -92,6 +92,7 @@ struct device {
 	struct queue_stats past; /* of connections that are over */
 	/* DRAINING */
 	uint64_t drain_since, drain_warned;
+	bool left;          /* to a successor, who serves the same guest at once */
 	uint32_t reply_seq; /* the DISCONNECT to answer */
 	bool reply_due;
 	/* broken: atomic; the reason is written before it is set, by the one that sets breaking */
