@@ -107,6 +107,14 @@ void link_pair_fini(struct link_queue *queues)
 		let_go(q->map);
 }
 
+/* Ring the bell of the other side's queue @k.  It needs no second byte when it has one already. */
+static void bell(const struct pair_queue *q, uint32_t k)
+{
+	static const char byte;
+
+	(void)send(q->map->queues[k].fd, &byte, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 /* No thread uses a queue now. */
 static void pair_connected(struct link_queue *queues, uint32_t nr, uint32_t nr_queues, uint32_t features)
 {
@@ -123,15 +131,10 @@ static void pair_connected(struct link_queue *queues, uint32_t nr, uint32_t nr_q
 		for (uint32_t k = 0; k < nr; k++)
 			if (nr_queues > 0 && k % nr_queues == i)
 				pair_in_attach(&q->in[k], ring(m->in, k));
+		/* One before us may have taken a sleeper's flag away, and died before it rang. */
+		if (nr_queues > 0)
+			bell(q, i);
 	}
-}
-
-/* Ring the bell of the other side's queue @k.  It needs no second byte when it has one already. */
-static void bell(const struct pair_queue *q, uint32_t k)
-{
-	static const char byte;
-
-	(void)send(q->map->queues[k].fd, &byte, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 /* Once: it has a byte a sleep, and a neighbour that was taken over may ring faster than we can read.  What is left wakes us again. */

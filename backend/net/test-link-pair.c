@@ -107,6 +107,36 @@ static void a_bell_that_never_stops_keeps_nobody(void **state)
 	assert_true(rung(&b, 0)); /* the rest wakes us again */
 }
 
+/* A writer dies between taking the sleeper's flag away and ringing: who comes after it finds the flag as if he had been told. */
+static void a_sleeper_is_woken_by_a_successor(void **state)
+{
+	uint8_t mem[LINK_HEADROOM + 60] = { 0 };
+	struct virtio_net_hdr v = { 0 };
+	struct pair_out before;
+	uint8_t *out;
+
+	for (uint32_t i = 0; i < NR; i++) {
+		connect_end(&a, NR);
+		connect_end(&b, NR);
+		while (rung(&b, i))
+			woke(&b, i);
+		assert_false(link_pair_ops.arm(&b.queues[i]));
+		out = mmap(NULL, PAIR_RING_HEAD + (size_t)NR * PAIR_RING_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
+			   a.memory[0], 0);
+		assert_ptr_not_equal(out, MAP_FAILED);
+		pair_out_attach(&before, (void *)(out + PAIR_RING_HEAD + i * PAIR_RING_SIZE));
+		assert_int_equal(pair_out_put(&before, &v, mem, 60), 0);
+		assert_true(pair_out_publish(&before)); /* to be rung, and is not */
+		munmap(out, PAIR_RING_HEAD + (size_t)NR * PAIR_RING_SIZE);
+		assert_false(rung(&b, i));
+		link_pair_fini(a.queues);
+		open_end(&a);
+		connect_end(&a, NR);
+		assert_true(rung(&b, i));
+		assert_int_equal(link_pair_ops.recv(&b.queues[i], &v, mem + LINK_HEADROOM, 60), 60);
+	}
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -114,6 +144,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(a_sleeper_is_woken_by_a_frame),
 		T(a_bell_that_never_stops_keeps_nobody),
+		T(a_sleeper_is_woken_by_a_successor),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
