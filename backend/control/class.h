@@ -4,8 +4,9 @@
  * a class; the control plane owns the device and calls down.
  *
  * A class keeps its own data about one device in a `spec`: what the user asked for, and what the worker said
- * about it once it was opened.  Everything runs on the loop, but for open_run(), look_run() and resize_run(), which run on a
- * thread of their own with nothing but their job (see job.h): storage and networks may be slow, the control plane may not.
+ * about it once it was opened.  Everything runs on the loop, but for open_run(), look_run(), resize_run() and gone_run(), which
+ * run on a thread of their own with nothing but their job (see job.h): storage and networks may be slow, the control plane may
+ * not.
  *
  * Each int is 0 or -errno.
  */
@@ -108,8 +109,13 @@ struct control_class {
 	int (*spec_new)(struct json_object *args, const struct class_options *opt, void **ret, struct fault *f);
 	int (*spec_load)(const struct node_getter *g, const struct class_options *opt, void **ret, struct fault *f);
 	void (*spec_free)(void *spec);
-	/* Detached, or its domain died: undo what was made on this host.  NULL ok. */
-	void (*gone)(void *spec);
+	/*
+	 * Detached, or its domain died: what was made on this host is undone.  On the loop, what that is, taken out of the spec, or
+	 * NULL: nothing; on a thread, undone; on the loop again, freed.  Then it is told to be detached.  NULL ok: all three.
+	 */
+	void *(*gone_new)(void *spec);
+	void (*gone_run)(void *what);
+	void (*gone_free)(void *what);
 
 	/* Leaves written once, when the device is made; and those written with every InitWait and Connected. */
 	void (*nodes_birth)(const void *spec, uint32_t vdev, struct nodes *n);

@@ -165,7 +165,7 @@ void found_free(struct worker *w);
 enum device_phase {
 	DEVICE_ATTACHING, /* the image is being opened; nothing in xenstore yet */
 	DEVICE_LIVE,      /* its nodes are there; `state` drives it */
-	DEVICE_LEAVING,   /* 6 is written; the worker is forgetting it */
+	DEVICE_LEAVING,   /* 6 is written; the worker is forgetting it, or what was made on this host is being undone */
 	DEVICE_LINGERING, /* 6 is written; a toolstack is expected to remove the nodes */
 };
 
@@ -239,6 +239,7 @@ struct device {
 	struct evtchn *ports[WIRE_MAX_QUEUES];
 	struct open_job *look;     /* at what it stands on (device_look_below()) */
 	char look_why[REASON_MAX]; /* what was wrong with it; "" */
+	struct undo *undo;         /* what was made on this host for it is being undone; then it goes */
 	struct open_job *resize;
 	bool resize_asked; /* the worker was asked for the size */
 	bool resize_due;   /* it is to be, when one has it open that can be asked */
@@ -278,6 +279,8 @@ int device_attach(struct control *c, const struct attach *a, void *spec, struct 
 int device_adopt(struct device *d, uint32_t back_state, bool online) __must_check;
 /* A worker serves it already, and goes on: before device_adopt().  Takes @f; false: it does not, after all. */
 bool device_take(struct device *d, struct found_device *f);
+/* One whose domain, or front end, is gone: what is left of it goes, too.  Takes @d. */
+void device_found_gone(struct device *d);
 struct device *device_new(struct control *c, uint32_t domid, uint32_t vdev, bool user_frontend) __must_check;
 void device_free(struct device *d); /* leaves xenstore alone */
 struct device *device_find(struct control *c, uint32_t domid, uint32_t vdev);

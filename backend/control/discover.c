@@ -103,13 +103,17 @@ static int found(struct control *c, uint32_t domid, uint32_t vdev, bool *unserve
 	if (here == 0) {
 		/* the number may be another domain's by now */
 		log_info("%s: its domain or front end is gone: removing its nodes", d->name);
-		if (c->class->gone && c->class->spec_load(&g, &c->opt, &d->spec, &fault) == 0)
-			c->class->gone(d->spec);
-		if (layout_remove(d, alive == 0) < 0)
-			log_error("%s: its nodes stay", d->name);
+		if (c->class->gone_new && c->class->spec_load(&g, &c->opt, &d->spec, &fault) < 0) {
+			err = r.err;
+			if (err < 0)
+				goto drop;
+			log_warn("%s: what was made for it on this host stays: %s", d->name, fault.why);
+		}
+		device_found_gone(d);
+		return 0;
 	}
-	err = MIN(here, 0);
-	if (here <= 0)
+	err = here;
+	if (here < 0)
 		goto drop;
 	err = c->class->spec_load(&g, &c->opt, &d->spec, &fault);
 	if (r.err < 0 || err == -ENOMEM) {

@@ -4,7 +4,7 @@
  *
  *   ATTACHING  image and worker opened -> nodes committed in one transaction, state 2
  *   LIVE       driven by common/xenbus's table: every event goes through device_event()
- *   LEAVING    6 is written; the worker is told to forget it
+ *   LEAVING    6 is written; the worker is told to forget it, then what was made on this host is undone
  *   LINGERING  6 is written; the toolstack that asked removes the nodes (xl reads some of them first), or we do, later
  *
  * Events from xenstore say only that something changed: what is there now is read then, in the guest's turn and at a limited
@@ -30,6 +30,7 @@
 static void posted_run(struct loop *l, void *arg);
 static void post_bits(struct device *d, uint32_t bits);
 static void device_leave(struct device *d);
+static void undo_forget(struct device *d);
 static void device_left(struct device *d);
 static void device_attach_failed(struct device *d, const struct fault *f);
 
@@ -113,6 +114,7 @@ void device_free(struct device *d)
 	loop_del_timer(d->linger);
 	loop_del_timer(d->force);
 	device_open_cancel(d);
+	undo_forget(d);
 	if (d->look)
 		job_cancel(&d->look->job);
 	if (d->resize)
@@ -768,12 +770,98 @@ static bool nodes_there(struct device *d)
 	return store_there(d->c->store, NULL, path_join(&p, d->back.s, "synth/uuid")) != 0;
 }
 
-static void device_left(struct device *d)
+static bool domain_lives(const struct device *d)
 {
 	struct domain_id id;
-	bool alive = domain_alive(d->c->domains, d->domid, &id) == 1 && domain_same(&id, &d->domain);
 
-	if (d->committed && d->toolstack && alive && nodes_there(d)) {
+	return domain_alive(d->c->domains, d->domid, &id) == 1 && domain_same(&id, &d->domain);
+}
+
+/* Nothing of it is left but its nodes. */
+static void device_undone(struct device *d)
+{
+	record_remove(d);
+	if (d->committed && layout_remove(d, !domain_lives(d)) == 0)
+		log_info("%s: detached", d->name);
+	device_free(d);
+}
+
+/* What was made on this host for a device, on its way out. */
+struct undo {
+	struct job job;
+	struct device *d; /* NULL: it is no more */
+	const struct control_class *class;
+	void *what; /* the class's */
+	bool undone;
+};
+
+static void undo_run(struct job *job)
+{
+	struct undo *u = container_of(job, struct undo, job);
+
+	u->class->gone_run(u->what);
+	u->undone = true;
+}
+
+/* One that did not come to it before the daemon ends is left to the next, which finds the nodes. */
+static void undo_done(struct job *job, bool cancelled)
+{
+	struct undo *u = container_of(job, struct undo, job);
+	struct device *d = u->d;
+	bool undone = u->undone;
+
+	u->class->gone_free(u->what);
+	free(u);
+	if (d)
+		d->undo = NULL;
+	if (d && undone)
+		device_undone(d);
+}
+
+static void undo_forget(struct device *d)
+{
+	if (d->undo)
+		d->undo->d = NULL;
+	d->undo = NULL;
+}
+
+/* What may take long is done on a thread, and device_undone() comes after it. */
+static void undo(struct device *d)
+{
+	const struct control_class *k = d->c->class;
+	void *what = d->spec && k->gone_new ? k->gone_new(d->spec) : NULL;
+	struct undo *u = what ? calloc(1, sizeof(*u)) : NULL;
+
+	if (u) {
+		*u = (struct undo){ .job = { .run = undo_run, .done = undo_done, .domid = d->domid },
+				    .d = d,
+				    .class = k,
+				    .what = what };
+		d->undo = u;
+		if (jobs_start(d->c->jobs, &u->job) == 0)
+			return;
+		d->undo = NULL;
+		free(u);
+	}
+	if (what) { /* without memory, or a thread, here */
+		k->gone_run(what);
+		k->gone_free(what);
+	}
+	device_undone(d);
+}
+
+void device_found_gone(struct device *d)
+{
+	d->committed = true;
+	d->phase = DEVICE_LEAVING;
+	undo(d);
+}
+
+static void device_left(struct device *d)
+{
+	if (d->undo)
+		return;
+	if (d->committed && d->toolstack && domain_lives(d) && nodes_there(d)) {
 		if (d->phase == DEVICE_LINGERING)
 			return;
 		d->phase = DEVICE_LINGERING;
@@ -785,14 +873,10 @@ static void device_left(struct device *d)
 		d->linger = NULL;
 	}
 	unwatch(d);
-	if (d->spec && d->c->class->gone)
-		d->c->class->gone(d->spec);
-	record_remove(d);
-	if (d->committed) {
-		if (layout_remove(d, !alive) == 0)
-			log_info("%s: detached", d->name);
-	}
-	device_free(d);
+	loop_del_timer(d->linger);
+	d->linger = NULL;
+	d->phase = DEVICE_LEAVING;
+	undo(d);
 }
 
 void device_domain_gone(struct device *d)

@@ -222,15 +222,45 @@ static void net_spec_free(void *spec)
 	free(s);
 }
 
-/* Detached for good: nothing of it stays on the host, and who waits for that is told after.  A nic attached at once
- * under the same name would else find the old TAP, and take it for one of the user's. */
-static void net_gone(void *spec)
+/* Of a nic that is detached for good: nothing of it stays on the host, and who waits for that is told after.  A nic attached
+ * at once under the same name would else find the old TAP, and take it for one of the user's. */
+struct net_gone {
+	char ifname[NET_IFNAME_MAX];
+	struct net_target target;
+	struct tap_got tap;
+};
+
+static void *net_gone_new(void *spec)
 {
 	struct net_spec *s = spec;
+	struct net_gone *g = s->ifname[0] ? calloc(1, sizeof(*g)) : NULL;
 
-	if (s->ifname[0])
-		tap_remove(s->ifname, s->target.kind, s->target.name, s->tap_ours, s->tap.nr_fds ? s->tap.fds[0] : -1);
-	close_fds(s->tap.fds, &s->tap.nr_fds);
+	if (!g && s->ifname[0])
+		log_error("out of memory: TAP %s stays", s->ifname);
+	if (!g)
+		return NULL;
+	memcpy(g->ifname, s->ifname, sizeof(g->ifname));
+	g->target = s->target;
+	g->tap = s->tap;
+	g->tap.created = s->tap_ours;
+	s->tap.nr_fds = 0; /* not the spec's any more */
+	return g;
+}
+
+static void net_gone_run(void *what)
+{
+	struct net_gone *g = what;
+
+	tap_remove(g->ifname, g->target.kind, g->target.name, g->tap.created, g->tap.nr_fds ? g->tap.fds[0] : -1);
+	close_fds(g->tap.fds, &g->tap.nr_fds);
+}
+
+static void net_gone_free(void *what)
+{
+	struct net_gone *g = what;
+
+	close_fds(g->tap.fds, &g->tap.nr_fds);
+	free(g);
 }
 
 /* ------------------------------------------------------------------ nodes */
@@ -642,7 +672,9 @@ static const struct control_class net_control_class = {
 	.spec_new = net_spec_new,
 	.spec_load = net_spec_load,
 	.spec_free = net_spec_free,
-	.gone = net_gone,
+	.gone_new = net_gone_new,
+	.gone_run = net_gone_run,
+	.gone_free = net_gone_free,
 	.nodes_birth = net_nodes_birth,
 	.nodes_live = net_nodes_live,
 	.settings = net_settings,

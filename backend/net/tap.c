@@ -16,6 +16,7 @@
 #include <linux/sockios.h>
 #include <linux/virtio_net.h>
 #include <net/if_arp.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
@@ -64,10 +65,20 @@ static int get_mtu(const char *name, uint32_t *mtu)
 /* 0, -ENOENT without the program, -EIO when it failed. */
 static int run(char *const argv[])
 {
+	posix_spawnattr_t at;
 	int status = 0, rc;
+	sigset_t none;
 	pid_t pid;
 
-	rc = posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ);
+	/* Its time limit is a signal, and a job's thread has all of them blocked. */
+	sigemptyset(&none);
+	posix_spawnattr_init(&at);
+	rc = posix_spawnattr_setsigmask(&at, &none);
+	if (rc == 0)
+		rc = posix_spawnattr_setflags(&at, POSIX_SPAWN_SETSIGMASK);
+	if (rc == 0)
+		rc = posix_spawnp(&pid, argv[0], NULL, &at, argv, environ);
+	posix_spawnattr_destroy(&at);
 	if (rc)
 		return rc == ENOENT ? -ENOENT : -rc;
 	while (waitpid(pid, &status, 0) < 0)
@@ -102,11 +113,12 @@ static int ovs_add(const struct tap_want *w, struct fault *f)
 	return rc;
 }
 
+/* Without waiting for ovs-vswitchd, which does it when it is there again. */
 static void ovs_del(const char *name, const char *bridge)
 {
-	char vsctl[] = "ovs-vsctl", wait[] = "--timeout=10", exist[] = "--if-exists", del[] = "del-port",
-	     br[NET_IFNAME_MAX], port[NET_IFNAME_MAX];
-	char *argv[] = { vsctl, wait, exist, del, br, port, NULL };
+	char vsctl[] = "ovs-vsctl", wait[] = "--timeout=10", no_wait[] = "--no-wait", exist[] = "--if-exists",
+	     del[] = "del-port", br[NET_IFNAME_MAX], port[NET_IFNAME_MAX];
+	char *argv[] = { vsctl, wait, no_wait, exist, del, br, port, NULL };
 	int rc;
 
 	snprintf(br, sizeof(br), "%s", bridge);

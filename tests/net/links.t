@@ -7,7 +7,10 @@
 mkdir "$W/bin"
 cat >"$W/bin/ovs-vsctl" <<'OVS'
 #!/bin/bash
-echo "$*" >>"$(dirname "$0")/../ovs.told"
+cd "$(dirname "$0")/.."
+echo "$*" >>ovs.told
+sed -n 's/^SigBlk:[[:space:]]*//p' /proc/self/status >ovs.blocked
+[[ $* != *del-port* ]] || while [ -e ovs.stuck ]; do sleep 0.1; done
 case " $* " in *' ovs-none '*) echo 'ovs-vsctl: no bridge named ovs-none' >&2; exit 1 ;; esac
 OVS
 chmod +x "$W/bin/ovs-vsctl"
@@ -30,8 +33,39 @@ blkd_start
 check 'the next one has it' within 10 eval '[ "$(show sinner/eth0 .target)" = ovs:ovs-br0 ]'
 : >"$W/ovs.told"
 ctl detach sinner/eth0 --force >/dev/null
-is 'detached, the port goes' "$(cat "$W/ovs.told")" '--timeout=10 --if-exists del-port ovs-br0 vif1.0'
+is 'detached, the port goes' "$(cat "$W/ovs.told")" '--timeout=10 --no-wait --if-exists del-port ovs-br0 vif1.0'
+is 'with no signal blocked, since its time limit is one' "$(cat "$W/ovs.blocked")" 0000000000000000
 check 'and the TAP' not iface vif1.0
+
+# Open vSwitch that does not answer keeps nobody but whoever waits for it.
+nic sinner --ovs ovs-br0 >/dev/null
+touch "$W/ovs.stuck"
+: >"$W/ovs.told"
+ctl detach sinner/eth0 --force >"$W/detach.out" 2>&1 &
+detach=$!
+check 'a port that cannot be removed' within 10 grep -qs del-port "$W/ovs.told"
+check 'meanwhile the daemon answers' ctl list
+check 'meanwhile another guest gets a nic' nic honest --null
+is 'meanwhile that is served' "$(bad 2 0 connect send 60 5 close)" "$(printf 'back end 4\nsent 5\nback end 6')"
+ctl detach honest/eth0 --force >/dev/null
+is 'who detaches is not told yet' "$(kill -0 $detach && show sinner/eth0 .phase)" leaving
+like 'nor is its name free yet' "$(nic sinner --ovs ovs-br0 --dev eth0 2>&1)" 'has a device eth0 already'
+rm "$W/ovs.stuck"
+wait $detach
+is 'it answers: detached' "$? $(iface vif1.0)" '0 '
+hostxen create 3 --name mortal
+nic mortal --ovs ovs-br0 >/dev/null
+ctl daemon stop >/dev/null
+check 'the daemon stops with a nic there' blkd_wait_gone 15
+hostxen destroy 3
+touch "$W/ovs.stuck"
+: >"$W/ovs.told"
+blkd_start
+check 'a daemon that finds the nic of a domain that is gone' within 10 grep -qs del-port "$W/ovs.told"
+is 'is ready before Open vSwitch answers' "$(show 3/eth0 .phase) $(iface vif3.0 | grep -o vif3.0)" 'leaving vif3.0'
+rm "$W/ovs.stuck"
+check 'it answers: the nodes go' within 10 eval '! dom0 xenstore-ls /local/domain/0/backend/vif/3 2>/dev/null | grep -q .'
+check 'and the TAP' not iface vif3.0
 out=$(nic sinner --ovs ovs-none 2>&1)
 is 'a bridge that Open vSwitch does not have: told' "$? $(grep -c 'could not add vif1.0 to "ovs-none"' <<<"$out")" '1 1'
 check 'and no TAP is left' not iface vif1.0
