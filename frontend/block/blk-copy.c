@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <poll.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -257,15 +258,22 @@ int cmd_read(int argc, char **argv)
 
 /* ------------------------------------------------------------------ write */
 
-/* Fill @c from stdin: bytes read (less than @want only at the end), or -errno. */
-static int64_t fill(struct chunk *c, uint64_t want)
+/* Fill @c from stdin: bytes read (less than @want only at the end, or when interrupted), or -errno.  What the back end asks for while
+ * there is no input is seen to. */
+static int64_t fill(struct copy *k, struct chunk *c, uint64_t want)
 {
+	struct pollfd p = { .fd = STDIN_FILENO, .events = POLLIN };
 	uint64_t have = 0;
 
-	while (have < want) {
-		ssize_t n = read(STDIN_FILENO, (uint8_t *)c->buf->mem + have, want - have);
+	while (have < want && !interrupted) {
+		ssize_t n;
 
-		if (n < 0 && errno == EINTR && !interrupted)
+		if (poll(&p, 1, WAIT_MS) <= 0) {
+			(void)blkfront_poll(k->q);
+			continue;
+		}
+		n = read(STDIN_FILENO, (uint8_t *)c->buf->mem + have, want - have);
+		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
 			return -errno;
@@ -337,7 +345,7 @@ static int copy_in(struct copy *k, uint64_t end)
 		r = collect(k, c, &done, k->has_length ? k->length : 0);
 		if (r)
 			return r;
-		n = fill(c, MIN(end - at, (uint64_t)CHUNK));
+		n = fill(k, c, MIN(end - at, (uint64_t)CHUNK));
 		if (interrupted)
 			return complain(EXIT_FAILED, NULL, "interrupted; the first %llu bytes are written",
 					(unsigned long long)done);

@@ -14,7 +14,8 @@
 #define DEF_TIMEOUT_MS 30000u
 #define DRAIN_MS \
 	1500u /* a back end that asks gets its answer after this at the latest; one of ours takes the disk by force after two seconds */
-#define CLOSE_MS 2000u
+#define CLOSE_MS  2000u
+#define ATTEND_MS 5u /* between two looks at queues that nobody waits on */
 
 const char *const blkfront_types[2] = { "svbd", "vbd" };
 
@@ -58,11 +59,18 @@ void blkfront_why(struct blkfront *b, char why[BLKFRONT_WHY_MAX])
 	pthread_mutex_unlock(&b->mutex);
 }
 
+static void attend(struct blkfront *b)
+{
+	if (b->opened && b->config.attend)
+		b->config.attend(b->config.attend_arg);
+}
+
 /* The control thread's: queues follow in blkfront_poll(). */
 static void set_link(struct blkfront *b, uint32_t life, enum phase phase)
 {
 	atomic_store_explicit(&b->link, life << PHASE_BITS | phase, memory_order_release);
 	wake_all(b);
+	attend(b);
 }
 
 bool blkfront_away(const struct blkfront *b)
@@ -303,7 +311,7 @@ static const struct front_class block_class = {
 static bool drain(struct blkfront *b)
 {
 	struct front *f = b->front;
-	uint64_t end = now_ns() + DRAIN_MS * (uint64_t)1000000, now, n;
+	uint64_t end = now_ns() + DRAIN_MS * (uint64_t)1000000, now, ms, n;
 	struct pollfd p[3] = { { .fd = store_fd(f->store), .events = POLLIN },
 			       { .fd = b->news_fd, .events = POLLIN },
 			       { .fd = f->cancel_fd, .events = POLLIN } };
@@ -312,12 +320,14 @@ static bool drain(struct blkfront *b)
 	atomic_store(&b->flush_failed, false);
 	set_link(b, front_life(f), DRAIN);
 	while (atomic_load(&b->drained) < b->nr_queues && front_asked(f) && (now = now_ns()) < end) {
-		if (poll(p, 3, (int)((end - now) / 1000000 + 1)) < 0 || p[2].revents)
+		ms = (end - now) / 1000000 + 1;
+		if (poll(p, 3, (int)(b->config.attend ? MIN(ms, (uint64_t)ATTEND_MS) : ms)) < 0 || p[2].revents)
 			break;
 		if (p[1].revents && read(b->news_fd, &n, sizeof(n)) < 0)
 			break;
 		if (p[0].revents && front_dispatch(f) < 0)
 			break;
+		attend(b);
 	}
 	return atomic_load(&b->drained) >= b->nr_queues && !atomic_load(&b->flush_failed);
 }
@@ -366,8 +376,11 @@ static bool next_life(void *arg)
 		log_info("%s: waiting for the back end; requests wait", f->dev.dir);
 	}
 	b->refusal[0] = '\0';
-	if (asked)
+	if (asked) {
 		clean = drain(b);
+		if (!clean)
+			log_warn("%s: it is given back with requests under way, or without a flush", f->dev.dir);
+	}
 	set_link(b, life, AWAY);
 	if (asked && front_let_go(f, CLOSE_MS) == -ECANCELED)
 		return false;

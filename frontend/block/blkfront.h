@@ -61,6 +61,13 @@ struct blkfront_config {
 	uint32_t timeout_ms;  /* to connect; 0: 30 s */
 	bool reconnect;       /* once blkfront_watch() has been called: see "Reconnecting" above */
 	uint32_t reconnect_s; /* so many seconds at most without a request being answered, then all fail; 0: for ever */
+	/*
+	 * For users whose threads poll a queue only while they wait for a request, with reconnect: the watching thread calls it
+	 * when the device has gone on, and again and again while the back end waits for its flush.  It is to blkfront_poll()
+	 * each queue that no thread polls or sleeps on at that moment.  NULL: there is always one.
+	 */
+	void (*attend)(void *arg);
+	void *attend_arg;
 };
 #define BLKFRONT_RECONNECT_S 120u /* what tools take if they are not told otherwise */
 #define BLKFRONT_WHY_MAX     256u

@@ -5,7 +5,8 @@
  * Any number of nbdkit's threads call in at once.  A queue has a lock, which is held while requests are placed and
  * completed but not while anybody sleeps.  There is no thread of its own that completes: of the threads that wait
  * on a queue one, the leader, sleeps on the event channel and completes for all; when its own I/O is done it
- * leaves the lead to another.  So an I/O at depth 1 costs one wake-up, as without threads.
+ * leaves the lead to another.  So an I/O at depth 1 costs one wake-up, as without threads.  Where nobody waits, the
+ * library's thread looks when there is a reason to (attend()).
  */
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>
@@ -84,6 +85,19 @@ static void wait_for(struct line *l, struct call *c)
 	/* The lead goes to somebody else who waits. */
 	if (!l->led && !list_empty(&l->waiters))
 		pthread_cond_signal(&list_entry(l->waiters.next, struct call, entry)->wake);
+}
+
+/* In the library's thread.  A leader sees for himself. */
+static void attend(void *arg)
+{
+	for (uint32_t i = 0; i < blkfront_info(disk.b)->nr_queues; i++) {
+		struct line *l = &disk.line[i];
+
+		pthread_mutex_lock(&l->lock);
+		if (!l->led)
+			(void)blkfront_poll(l->q);
+		pthread_mutex_unlock(&l->lock);
+	}
 }
 
 static int do_io(enum blkfront_op op, void *mem, uint64_t bytes, uint64_t offset)
@@ -190,6 +204,7 @@ static int synth_after_fork(void)
 		.bufs = BUFS,
 		.reconnect = !disk.no_reconnect,
 		.reconnect_s = disk.reconnect_s,
+		.attend = attend,
 	};
 	struct front_dev dev;
 	uint32_t n;
@@ -202,8 +217,6 @@ static int synth_after_fork(void)
 	if (find(&dev) < 0)
 		return -1;
 	err = blkfront_open(disk.store, &dev, &c, &disk.b);
-	if (err == 0)
-		err = blkfront_watch(disk.b);
 	if (err < 0) {
 		nbdkit_error("cannot open %s: %s", dev.dir, strerror(-err));
 		return -1;
@@ -218,6 +231,11 @@ static int synth_after_fork(void)
 		pthread_mutex_init(&disk.line[i].lock, NULL);
 		list_init(&disk.line[i].waiters);
 		disk.line[i].q = blkfront_queue(disk.b, i);
+	}
+	err = blkfront_watch(disk.b); /* its thread attends to what is there now */
+	if (err < 0) {
+		nbdkit_error("cannot watch %s: %s", dev.dir, strerror(-err));
+		return -1;
 	}
 	return 0;
 }

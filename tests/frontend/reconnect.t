@@ -106,6 +106,54 @@ kill -TERM $driver
 within 5 not kill -0 $driver
 dom0 xenstore-rm $dir
 
+# `write` that waits for its input when the back end asks
+back_start none
+hostxen run -d 1 -- synth-blkfront write xvda <"$W/in" >"$W/out" 2>"$W/err" &
+pid=$!
+exec {in}>"$W/in"
+head -c 3M /dev/zero >&$in # it reads the last of these when the first are answered
+dom0 xenstore-write /local/domain/0/backend/badback/1/51712/state 5
+check 'a copy without input: the back end that asks gets it back' within 10 grep -q '^last' "$W/back.out"
+is 'a copy without input: a flush was the last thing it got' "$(grep ^last "$W/back.out") $(grep -c 'is given back with' "$W/err")" 'last 3 0'
+check 'a copy without input: connected again' within 20 grep -q 'connected again' "$W/err"
+exec {in}>&-
+wait $pid
+is 'a copy without input: it goes on' $? 0
+back_stop
+
+# An NBD export on which no request is under way when the back end asks
+plugin=$SYNTH_BUILDDIR/frontend/.libs/nbdkit-synth-plugin.so
+if ! command -v nbdkit >/dev/null || ! command -v qemu-io >/dev/null || [ ! -e "$plugin" ]; then
+	skip 'an idle NBD export' 'no nbdkit or qemu-io here'
+elif ldd "$plugin" | grep -qE 'lib[at]san'; then
+	skip 'an idle NBD export' 'nbdkit cannot load a sanitized plugin'
+else
+	back_start none
+	hostxen run -d 1 -- synth-blkfront serve xvda --unix "$W/sock" >"$W/serve.log" 2>&1 &
+	children+=($!)
+	serve=$!
+	disown $serve
+	within 10 test -S "$W/sock" || bail 'serve does not start' "$W/serve.log"
+	mkfifo "$W/io.in"
+	stdbuf -oL qemu-io -t writeback -f raw "nbd+unix:///?socket=$W/sock" <"$W/io.in" >"$W/io.out" 2>&1 &
+	client=$!
+	exec {in}>"$W/io.in"
+	echo 'write 0 4k' >&$in
+	check 'an idle NBD export: its client has written' within 10 grep -q 'wrote 4096' "$W/io.out"
+	dom0 xenstore-write /local/domain/0/backend/badback/1/51712/state 5
+	check 'an idle NBD export: the back end that asks gets it back' within 10 grep -q '^last' "$W/back.out"
+	is 'an idle NBD export: a flush was the last thing it got' "$(grep ^last "$W/back.out")" 'last 3'
+	is 'an idle NBD export: nothing was left undone' "$(grep -c 'is given back with' "$W/serve.log")" 0
+	check 'an idle NBD export: connected again' within 20 grep -q 'connected again' "$W/serve.log"
+	printf 'read 0 4k\nflush\nquit\n' >&$in
+	exec {in}>&-
+	wait $client
+	is 'an idle NBD export: it goes on' "$? $(grep -ciE 'fail|error' "$W/io.out")" '0 0'
+	kill -TERM $serve
+	check 'an idle NBD export: it ends' within 15 not kill -0 $serve
+	back_stop
+fi
+
 # It offers less
 again 'a smaller disk: told' lose-small 1 'resized from 131072 to 65536 sectors; requests past the end fail' --seed 3
 like 'a smaller disk: what lies past the end fails' "$(cat "$W/err")" 'failed: Numerical result out of range|cannot submit: Numerical result out of range'

@@ -52,6 +52,32 @@ serve_stop && pass 'serve ends on SIGTERM' || fail 'serve ends on SIGTERM'
 is 'and closes the disk' "$(show sinner/xvda .state)" InitWait
 verified 'which can be opened again' --rw randrw --depth 8 --ios 500
 
+# A client that has written, not flushed, and asks for nothing while the back end wants the disk back: each queue is asked for its flush.
+serve_start --queues 2
+mkfifo "$W/io.in"
+stdbuf -oL qemu-io -t writeback -f raw "$uri" <"$W/io.in" >"$W/io.out" 2>&1 &
+client=$!
+children+=($client)
+exec {io}>"$W/io.in"
+# asks COMMAND ANSWER: it takes the next line when it waits for input again
+asks() { echo "$1" >&$io; within 10 grep -q "$2" "$W/io.out"; }
+check 'an NBD client writes, and is idle' asks 'write -P 5 0 64k' 'wrote 65536/65536 bytes at offset 0'
+check 'on both queues' asks 'write -P 6 64k 32k' 'wrote 32768/32768 bytes at offset 65536'
+check 'its disk is detached' ctl detach sinner/xvda
+is 'with a flush, in time' "$(grep -c 'wants the disk back' "$W/serve.log") $(grep -c 'is given back with' "$W/serve.log")" '1 0'
+check 'and attached again' attach sinner "file:$img" xvda --queues 2
+check 'an idle client is connected again' within 20 equal '$(show sinner/xvda .state)' Connected
+check 'detached once more, after nothing was asked of it' ctl detach sinner/xvda
+is 'there is nothing to be waited for either' "$(grep -c 'wants the disk back' "$W/serve.log") $(grep -c 'is given back with' "$W/serve.log")" '2 0'
+check 'and attached once more' attach sinner "file:$img" xvda --queues 2
+check 'the client reads what it wrote' asks 'read -P 5 0 64k' 'read 65536/65536 bytes at offset 0'
+check 'from either queue' asks 'read -P 6 64k 32k' 'read 32768/32768 bytes at offset 65536'
+printf 'flush\nquit\n' >&$io
+exec {io}>&-
+wait $client
+is 'the client noticed nothing' "$? $(grep -ciE 'fail|error' "$W/io.out")" '0 0'
+serve_stop
+
 serve_start --readonly
 nbdinfo --json "$uri" >"$W/out"
 is '--readonly' "$(got '.exports[0].is_read_only')" true
