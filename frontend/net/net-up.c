@@ -518,6 +518,7 @@ static int run(struct up *u)
 	pace_connected(&u->pace, now_ns());
 	do {
 		status = serve(u, &r);
+		netfront_on_carrier(u->t.n, NULL, NULL);
 		if (u->tap.nr && !u->tap_gone)
 			on_carrier(u, false);
 		err = target_disconnect(&u->t);

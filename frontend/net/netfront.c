@@ -24,6 +24,7 @@
 #define NAP_MS         1u
 #define MTU_DEFAULT    1500u
 #define VLAN_ETH_LEN   18u
+#define LOOK_MS        10u /* at most so often is looked at the carrier */
 
 const char *const netfront_types[2] = { "svif", "vif" };
 
@@ -47,9 +48,12 @@ struct netfront {
 	struct netfront_info info;
 	_Atomic int status; /* 0 or -errno, see netfront_status() */
 	_Atomic bool carrier;
+	pthread_mutex_t carrier_lock; /* what is told last is what it is */
 	void (*carrier_fn)(void *arg, bool up);
 	void *carrier_arg;
 	struct store_watch *carrier_watch;
+	uint64_t carrier_ns; /* when it was looked at */
+	struct log_limit carrier_told;
 	int stop_fd; /* eventfd, readable once status is not 0: wakes sleepers */
 	struct front_watcher watcher;
 	struct netfront_queue *queue;
@@ -295,17 +299,33 @@ static int cls_publish(struct front *f, struct store_tx *t, void *arg)
 	return err;
 }
 
+/* A back end may write it without end: what it says in between is not looked at. */
+static void pause_carrier(const struct netfront *n)
+{
+	struct pollfd p = { .fd = n->front->cancel_fd, .events = POLLIN };
+	uint64_t passed = (now_ns() - n->carrier_ns) / 1000000;
+
+	if (passed < LOOK_MS)
+		(void)poll(&p, 1, (int)(LOOK_MS - passed));
+}
+
 static void look_at_carrier(struct netfront *n, bool first)
 {
-	bool up = read_node(n->front->store, n->front->dev.back, "carrier", 1) != 0;
+	bool up;
 
+	if (!first)
+		pause_carrier(n);
+	up = read_node(n->front->store, n->front->dev.back, "carrier", 1) != 0;
+	n->carrier_ns = now_ns();
 	if (!first && up == atomic_load(&n->carrier))
 		return;
 	if (!first)
-		log_info("%s: the link is %s", n->front->dev.dir, up ? "up" : "down");
+		log_guest(&n->carrier_told, LOG_LVL_INFO, "%s: the link is %s", n->front->dev.dir, up ? "up" : "down");
+	pthread_mutex_lock(&n->carrier_lock);
 	atomic_store(&n->carrier, up);
 	if (n->carrier_fn)
 		n->carrier_fn(n->carrier_arg, up);
+	pthread_mutex_unlock(&n->carrier_lock);
 }
 
 static int cls_connected(struct front *f, bool again, void *arg)
@@ -370,6 +390,7 @@ int netfront_open(struct store *s, const struct front_dev *d, const struct netfr
 
 	if (!n)
 		return -ENOMEM;
+	pthread_mutex_init(&n->carrier_lock, NULL);
 	n->config = *c;
 	n->config.timeout_ms = c->timeout_ms ? c->timeout_ms : DEF_TIMEOUT_MS;
 	n->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -404,6 +425,7 @@ int netfront_close(struct netfront *n, uint32_t ms)
 	front_free(n->front);
 	if (n->stop_fd >= 0)
 		close(n->stop_fd);
+	pthread_mutex_destroy(&n->carrier_lock);
 	free(n);
 	return err;
 }
@@ -420,9 +442,12 @@ bool netfront_carrier(const struct netfront *n)
 
 void netfront_on_carrier(struct netfront *n, void (*fn)(void *arg, bool up), void *arg)
 {
+	pthread_mutex_lock(&n->carrier_lock);
 	n->carrier_fn = fn;
 	n->carrier_arg = arg;
-	fn(arg, netfront_carrier(n));
+	if (fn)
+		fn(arg, netfront_carrier(n));
+	pthread_mutex_unlock(&n->carrier_lock);
 }
 
 int netfront_dispatch(struct netfront *n)

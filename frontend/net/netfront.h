@@ -82,7 +82,8 @@ int netfront_fd(const struct netfront *n); /* readable once the status is not 0 
 void netfront_stop(struct netfront *n);
 /* What the back end says of the link: false is "no carrier".  May change at any time. */
 bool netfront_carrier(const struct netfront *n);
-/* Called from the watching thread (or netfront_dispatch()) when it changes, and once at the start. */
+/* Called from the watching thread (or netfront_dispatch()) when it changes, 100 times a second at most, and once at the start; not
+ * twice at a time, and not any more once this has returned with NULL. */
 void netfront_on_carrier(struct netfront *n, void (*fn)(void *arg, bool up), void *arg);
 int netfront_dispatch(struct netfront *n);
 /* Or leave that to a thread of the library's, until netfront_close(); the xenstore connection is its own meanwhile. */

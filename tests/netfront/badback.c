@@ -444,6 +444,16 @@ static bool carrier(struct back *b, struct queue *q)
 	return false;
 }
 
+/* As fast as xenstore takes it; up in the end. */
+static bool carrier_flood(struct back *b, struct queue *q)
+{
+	for (int i = 0; i < 10000; i++)
+		put(b, &b->back, "carrier", i % 2 ? "1" : "0");
+	printf("flooded\n");
+	fflush(stdout);
+	return false;
+}
+
 static void no_copy(struct back *b)
 {
 	put(b, &b->back, "feature-rx-copy", "0");
@@ -564,6 +574,7 @@ static const struct sin sins[] = {
 	{ "flap", AT_REQUEST, flap, NULL },
 	{ "states", AT_REQUEST, sin_states, NULL },
 	{ "carrier", AT_REQUEST, carrier, NULL },
+	{ "carrier-flood", AT_REQUEST, carrier_flood, NULL },
 	{ "no-copy", AT_INITWAIT, NULL, no_copy },
 	{ "bad-mac", AT_INITWAIT, NULL, bad_mac },
 	{ "group-mac", AT_INITWAIT, NULL, group_mac },

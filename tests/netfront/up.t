@@ -176,6 +176,22 @@ check 'the back end'\''s carrier is the TAP'\''s' within 10 grep -q 'the link is
 up_stop
 stop_all
 
+back_start carrier-flood 10
+: >"$W/up.log"
+up_start
+changes() { ns ip -s -s -j link show dev eth0 | jq '.[0].stats64.tx.carrier_changes'; }
+before=$(changes)
+SECONDS=0
+ns ping -q -c 15 -i 0.01 192.0.2.2 >/dev/null 2>&1
+check 'a carrier that is written without end' within 60 grep -q flooded "$W/back.out"
+check 'it is what was written last' within 20 eval '[[ $(link) == *LOWER_UP* ]]'
+took=$((SECONDS + 1)) lines=$(grep -c 'the link is' "$W/up.log") n=$(($(changes) - before))
+check "it is followed at a pace: $n times in $took s" [ $n -gt 1 -a $n -le $((100 * took)) ]
+check "and told at another: $lines lines" [ $lines -gt 1 -a $lines -le $((20 + 10 * took)) ]
+pings 'a carrier that was written without end: frames go on'
+up_stop
+stop_all
+
 # Offloads of frames that have no headers are found out before the TAP sees them.
 back_start rx-header 5
 up_start --json
