@@ -55,6 +55,7 @@ hostxen create 2 --name driver || bail 'no driver domain'
 dom0 xenstore-write /local/domain/2/backend ''
 dom0 xenstore-chmod /local/domain/2/backend n2
 back_start vanish 30
+: >"$W/err" # the shell that makes it anew does so when it likes
 hostxen run -d 1 -- synth-blkfront io xvda --rw randwrite=8,flush=1 --depth 4 --ios 2000 --rate 4000 --json --reconnect 30 >"$W/out" 2>"$W/err" &
 pid=$!
 within 10 grep -q 'waiting for the back end' "$W/err" || fail 'the first one goes' "$(cat "$W/err")"
@@ -219,6 +220,7 @@ back_stop
 
 # Who is told to stop does not wait for a back end that is away.
 back_start vanish 8
+: >"$W/err"
 hostxen run -d 1 -- synth-blkfront io xvda --runtime 100 --reconnect 0 >"$W/out" 2>"$W/err" &
 pid=$!
 within 20 grep -q 'waiting for the back end' "$W/err" || fail 'it waits' "$(cat "$W/err")"
