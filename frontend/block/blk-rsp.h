@@ -41,7 +41,8 @@ struct blk_rsp {
 };
 
 void blk_flight_fini(struct blk_flight *f);
-/* For a ring, or another ring, of @nr entries (@f zeroed for the first): nothing is in flight, and no id of before is one that is. 0, or -ENOMEM: nothing has changed. */
+/* For a ring, or another ring, of @nr entries (@f zeroed for the first): nothing is in flight, and no id of before is one that
+ * is.  0, or -ENOMEM: nothing has changed. */
 int blk_flight_again(struct blk_flight *f, uint32_t nr) __must_check;
 /* A slot for a request answered with @op, BLK_RSP_NONE when all are in flight; *id is what goes on the wire. */
 uint32_t blk_flight_take(struct blk_flight *f, uint8_t op, uint64_t *id);

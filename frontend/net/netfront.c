@@ -23,7 +23,6 @@
 #define IDLE_EVENTS    32u  /* so many events without work in a row: a storm (XSA-391) */
 #define NAP_MS         1u
 #define MTU_DEFAULT    1500u
-#define VLAN_ETH_LEN   18u
 #define LOOK_MS        10u /* at most so often is looked at the carrier */
 
 const char *const netfront_types[2] = { "svif", "vif" };
@@ -435,24 +434,14 @@ const struct netfront_info *netfront_info(const struct netfront *n)
 	return &n->info;
 }
 
-bool netfront_carrier(const struct netfront *n)
-{
-	return atomic_load_explicit(&n->carrier, memory_order_relaxed);
-}
-
 void netfront_on_carrier(struct netfront *n, void (*fn)(void *arg, bool up), void *arg)
 {
 	pthread_mutex_lock(&n->carrier_lock);
 	n->carrier_fn = fn;
 	n->carrier_arg = arg;
 	if (fn)
-		fn(arg, netfront_carrier(n));
+		fn(arg, atomic_load_explicit(&n->carrier, memory_order_relaxed));
 	pthread_mutex_unlock(&n->carrier_lock);
-}
-
-int netfront_dispatch(struct netfront *n)
-{
-	return front_dispatch(n->front);
 }
 
 int netfront_fd(const struct netfront *n)

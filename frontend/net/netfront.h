@@ -3,8 +3,8 @@
  * netfront.h - the network front end as a library: open an interface, send frames, receive frames.
  *
  * Theory.  One `struct netfront` an interface, one `struct netfront_queue` a pair of rings.  A queue is used by one
- * thread at a time; queues share nothing that is written on the data path.  Opening, closing and netfront_dispatch()
- * belong to one control thread, which owns the xenstore connection.
+ * thread at a time; queues share nothing that is written on the data path.  Opening and closing belong to one
+ * control thread; between them the xenstore connection is the watching thread's (netfront_watch()).
  *
  * Memory.  All pages are zeroed and granted at connect, once.  Transmit pages are granted read-only: the back end can
  * read what was last sent from them, for as long as the interface is open, and nothing else.  Receive page k belongs to
@@ -80,13 +80,10 @@ int netfront_status(const struct netfront *n);
 int netfront_fd(const struct netfront *n); /* readable once the status is not 0 */
 /* End all waiting on all queues: netfront_status() is -ECANCELED unless there was another reason before. */
 void netfront_stop(struct netfront *n);
-/* What the back end says of the link: false is "no carrier".  May change at any time. */
-bool netfront_carrier(const struct netfront *n);
-/* Called from the watching thread (or netfront_dispatch()) when it changes, 100 times a second at most, and once at the start; not
- * twice at a time, and not any more once this has returned with NULL. */
+/* Called with what the back end says of the link (false is "no carrier"): from the watching thread when it changes, 100 times a second
+ * at most, and once at the start; not twice at a time, and not any more once this has returned with NULL. */
 void netfront_on_carrier(struct netfront *n, void (*fn)(void *arg, bool up), void *arg);
-int netfront_dispatch(struct netfront *n);
-/* Or leave that to a thread of the library's, until netfront_close(); the xenstore connection is its own meanwhile. */
+/* A thread of the library's looks at the back end until netfront_close(); the xenstore connection is its own meanwhile. */
 int netfront_watch(struct netfront *n) __must_check;
 
 struct netfront_queue *netfront_queue(struct netfront *n, uint32_t i);
