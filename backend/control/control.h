@@ -62,7 +62,6 @@ struct control {
 	struct wire_limits limits; /* of a guest */
 	uint32_t max_grants_all;   /* of all workers together */
 	uint32_t linger_s;         /* how long a toolstack gets to remove the nodes of a closed device */
-	uint32_t next_handle;
 	uint64_t started_ns;
 	char instance[64]; /* boot id and pid: synth/daemon */
 	bool stopping;
@@ -104,6 +103,7 @@ struct worker_ask {
 	void *arg;
 };
 int worker_ask(struct worker *w, const struct worker_ask *q) __must_check;
+uint32_t worker_new_handle(struct worker *w); /* for a device of it */
 /* What was not sent yet never is; what was is answered to nobody.  @type 0: all; @w NULL ok. */
 void worker_forget(struct worker *w, const void *arg, uint16_t type);
 /* Has this question, which is not answered, reached it? */

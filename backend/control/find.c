@@ -20,6 +20,11 @@
 #define CLOSE_MS 5000u
 #define STRAY_MS 5000u /* between looks: a xenstored that does not know a domain does not tell when it goes */
 
+/* What one worker may tell us of: far more than a worker of ours has (its files are 8192), and far less than hurts. */
+#define MAX_DEVICES 1024u
+#define MAX_BYTES   (4u << 20)
+#define MAX_FDS     4096u
+
 void found_device_free(struct found_device *f)
 {
 	if (!f)
@@ -38,6 +43,14 @@ void found_free(struct worker *w)
 
 /* ---------------------------------------------------------------- hearing */
 
+/* It may have been taken over by its guest: each message is checked, and how many there are, and how much of ours they take. */
+static bool bounded(struct worker *w, const struct found_device *f, size_t bytes)
+{
+	w->told_bytes += bytes;
+	w->told_fds += f->nr_fds;
+	return w->told_bytes <= MAX_BYTES && w->told_fds <= MAX_FDS;
+}
+
 static bool sane(const struct wire_msg *m, struct wire_device *t)
 {
 	if (m->hdr.bytes < sizeof(*t))
@@ -52,10 +65,12 @@ static int hear_device(struct worker *w, struct wire_msg *m)
 {
 	struct found_device *f;
 	struct wire_device t;
+	size_t bytes;
 
 	if (!sane(m, &t))
 		return -EPROTO;
-	f = calloc(1, sizeof(*f) + t.tag.bytes + t.info_bytes);
+	bytes = sizeof(*f) + t.tag.bytes + t.info_bytes;
+	f = calloc(1, bytes);
 	if (!f)
 		return -ENOMEM;
 	f->w = w;
@@ -69,10 +84,10 @@ static int hear_device(struct worker *w, struct wire_msg *m)
 	m->nr_fds = 0;
 	list_init(&f->link);
 	list_add_tail(&w->found, &f->link);
-	w->c->next_handle = MAX(w->c->next_handle, f->handle);
+	w->last_handle = MAX(w->last_handle, f->handle);
 	w->era = MIN(w->era, t.tag.era);
 	w->expected--;
-	return 0;
+	return bounded(w, f, bytes) ? 0 : -EPROTO;
 }
 
 /* 0: there may be more to hear. */
@@ -90,6 +105,7 @@ static int hear(struct worker *w)
 		w->greeted = true;
 		w->expected = hello.nr_devices;
 		w->parts = hello.parts;
+		err = hello.nr_devices > MAX_DEVICES ? -EPROTO : 0;
 	} else if (w->greeted && w->expected > 0 && m.hdr.type == WIRE_DEVICE) {
 		err = hear_device(w, &m);
 	} else {

@@ -119,7 +119,7 @@ static int open_tell_worker(struct device *d, const struct open_job *j)
 
 	_Static_assert(sizeof(d->uuid) == WIRE_UUID_MAX, "a device's uuid fits its tag");
 	d->c->class->open_told(d->spec, j);
-	d->handle = q.handle = ++d->c->next_handle;
+	d->handle = q.handle = worker_new_handle(d->worker);
 	d->opening = OPEN_WORKER;
 	err = worker_ask(d->worker, &q);
 	if (err == 0)

@@ -779,6 +779,11 @@ void worker_put(struct worker *w)
 	}
 }
 
+uint32_t worker_new_handle(struct worker *w)
+{
+	return ++w->last_handle;
+}
+
 bool worker_can(const struct worker *w, uint32_t parts)
 {
 	if (w->state == WORKER_STARTING || w->state == WORKER_READY)

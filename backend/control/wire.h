@@ -10,9 +10,9 @@
  * unasked from the worker.
  *
  * When the socket closes without a QUIT, the control plane has died: the worker serves on, and waits at WIRE_LISTEN_FD for
- * the next one, which it greets with HELLO and a DEVICE for each of its devices (one that has none ends).  Without that
- * socket, and after a QUIT or SIGTERM, it finishes what is in flight, publishes the responses and exits; it never leaves a
- * request half answered.
+ * the next one, which it greets with HELLO and a DEVICE for each of its devices (one that has none ends).  That one bounds
+ * how many these are and what they take (find.c), and kills who goes beyond.  Without that socket, and after a QUIT or
+ * SIGTERM, it finishes what is in flight, publishes the responses and exits; it never leaves a request half answered.
  */
 #ifndef SYNTH_WIRE_H
 #define SYNTH_WIRE_H

@@ -24,6 +24,7 @@ struct worker {
 	int sock;                         /* -1: none */
 	struct loop_fd *watch;
 	uint32_t seq;
+	uint32_t last_handle;     /* of a device; a worker's own, since what it says of them is no other's business */
 	uint32_t parts;           /* its process was started with (device_parts()) */
 	uint32_t grants_told;     /* its share, as it knows it; 0: nothing was said yet */
 	struct list asks;         /* in order; unsent ones at the end */
@@ -38,6 +39,8 @@ struct worker {
 	/* found again (find.c) */
 	struct list found; /* struct found_device, nobody's yet */
 	uint32_t expected; /* of these, still to be told */
+	size_t told_bytes; /* memory that these took, claimed ones included */
+	uint32_t told_fds;
 	bool greeted;
 	uint32_t era; /* of the oldest of its devices (wire_tag) */
 };

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The handshake, and the control plane's life: real processes, states played by hand.
-check_PROGRAMS += tests/xenbus/rings
+check_PROGRAMS += tests/xenbus/rings tests/xenbus/liar
 tests_xenbus_rings_CPPFLAGS = $(AM_CPPFLAGS) -D__XEN_TOOLS__ $(XENEVTCHN_CFLAGS) $(XENGNTTAB_CFLAGS) $(XENSTORE_CFLAGS)
 tests_xenbus_rings_LDADD = $(XEN_LIBS)
-xenbus_tests = tests/xenbus/fronts.t tests/xenbus/removal.t tests/xenbus/restart.t tests/xenbus/blind.t tests/xenbus/workers.t tests/xenbus/lost.t tests/xenbus/cut.t tests/xenbus/storm.t tests/xenbus/kept.t
+tests_xenbus_liar_LDADD = backend/libwire.la
+xenbus_tests = tests/xenbus/fronts.t tests/xenbus/removal.t tests/xenbus/restart.t tests/xenbus/blind.t tests/xenbus/workers.t tests/xenbus/lost.t tests/xenbus/cut.t tests/xenbus/storm.t tests/xenbus/kept.t tests/xenbus/found.t
 # -rpath: else libtool makes no shared object of what is not installed.
 check_LTLIBRARIES += tests/xenbus/fail-preload.la
 tests_xenbus_fail_preload_la_SOURCES = tests/xenbus/fail-preload.c
