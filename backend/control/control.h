@@ -66,7 +66,7 @@ struct control {
 	char instance[64]; /* boot id and pid: synth/daemon */
 	bool stopping;
 	bool leaving; /* without having stopped them: workers serve on */
-	uint32_t era; /* upgrades there were (wire_tag) */
+	uint32_t era; /* upgrades there were (upgrade.c) */
 	struct upgrade *upgrade;
 	struct ctl_req *stop_req; /* who asked, if a client did */
 	struct loop_timer *stop_timer;

@@ -85,7 +85,6 @@ static int hear_device(struct worker *w, struct wire_msg *m)
 	list_init(&f->link);
 	list_add_tail(&w->found, &f->link);
 	w->last_handle = MAX(w->last_handle, f->handle);
-	w->era = MIN(w->era, t.tag.era);
 	w->expected--;
 	return bounded(w, f, bytes) ? 0 : -EPROTO;
 }
@@ -180,7 +179,7 @@ static int watch_process(struct worker *w)
 	return poll(&p, 1, 0) > 0 && (p.revents & POLLHUP) ? -EPIPE : 0;
 }
 
-static void reached(void *arg, const char *name, uint32_t domid, int sock, pid_t pid)
+static void reached(void *arg, const char *name, uint32_t domid, uint32_t era, int sock, pid_t pid)
 {
 	struct control *c = arg;
 	struct worker *w = worker_new(c, domid);
@@ -194,7 +193,7 @@ static void reached(void *arg, const char *name, uint32_t domid, int sock, pid_t
 	w->sock = sock;
 	w->pid = pid;
 	w->started_ns = now_ns();
-	w->era = c->era;
+	w->era = era;
 	snprintf(w->listener, sizeof(w->listener), "%s", name);
 	err = watch_process(w);
 	if (err < 0) {

@@ -33,7 +33,7 @@ static int address(const char *name, struct sockaddr_un *sa)
 	return 0;
 }
 
-int listener_new(const char *stem, uint32_t domid, char name[LISTENER_NAME_MAX])
+int listener_new(const char *stem, uint32_t domid, uint32_t era, char name[LISTENER_NAME_MAX])
 {
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), err = -EADDRINUSE;
 	struct sockaddr_un sa;
@@ -43,7 +43,7 @@ int listener_new(const char *stem, uint32_t domid, char name[LISTENER_NAME_MAX])
 		return -errno;
 	old = umask(0177);
 	for (unsigned n = 0; err == -EADDRINUSE && n < TRIES; n++) {
-		snprintf(name, LISTENER_NAME_MAX, "%s-%u.%u", stem, domid, n);
+		snprintf(name, LISTENER_NAME_MAX, "%s-%u.%u.%u", stem, domid, n, era);
 		err = address(name, &sa);
 		if (err == 0 && bind(fd, (const struct sockaddr *)&sa, sizeof(sa)) < 0)
 			err = -errno;
@@ -64,8 +64,8 @@ void listener_remove(const char *name)
 		log_debug("%s stays: %s", sa.sun_path, strerror(errno));
 }
 
-/* "STEM-DOMID.N" */
-static bool parse_name(const char *name, const char *stem, uint32_t *domid)
+/* "STEM-DOMID.N.ERA", or without an era of a daemon that knew none */
+static bool parse_name(const char *name, const char *stem, uint32_t *domid, uint32_t *era)
 {
 	size_t len = strlen(stem);
 	char text[LISTENER_NAME_MAX];
@@ -78,7 +78,9 @@ static bool parse_name(const char *name, const char *stem, uint32_t *domid)
 	if (!dot)
 		return false;
 	*dot = '\0';
-	return parse_str_u32(text, UINT16_MAX, domid) == 0;
+	*era = 0;
+	dot = strchr(dot + 1, '.');
+	return parse_str_u32(text, UINT16_MAX, domid) == 0 && (!dot || parse_str_u32(dot + 1, UINT32_MAX, era) == 0);
 }
 
 /* Its fd, and who listens. */
@@ -119,11 +121,11 @@ void listener_each(const char *stem, listener_fn *fn, void *arg)
 		return;
 	}
 	while ((e = readdir(d))) {
-		uint32_t domid;
+		uint32_t domid, era;
 		pid_t pid = 0;
 		int fd;
 
-		if (!parse_name(e->d_name, stem, &domid))
+		if (!parse_name(e->d_name, stem, &domid, &era))
 			continue;
 		fd = reach(e->d_name, &pid);
 		if (fd == -ECONNREFUSED)
@@ -131,7 +133,7 @@ void listener_each(const char *stem, listener_fn *fn, void *arg)
 		else if (fd < 0)
 			log_error("cannot reach the worker at %s/%s: %s", dir, e->d_name, strerror(-fd));
 		else
-			fn(arg, e->d_name, domid, fd, pid);
+			fn(arg, e->d_name, domid, era, fd, pid);
 	}
 	closedir(d);
 }

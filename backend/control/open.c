@@ -89,7 +89,7 @@ static void tag(struct device *d)
 	struct {
 		struct wire_tag t;
 		uint8_t body[WIRE_TAG_MAX];
-	} m = { .t = { .id = { d->identity[0], d->identity[1] }, .era = d->c->era } };
+	} m = { .t = { .id = { d->identity[0], d->identity[1] } } };
 	int fds[WIRE_MAX_FDS];
 	struct worker_ask q = {
 		.type = WIRE_TAG, .handle = d->handle, .body = &m, .fds = fds, .deadline_ms = DEVICE_ASK_MS, .arg = d

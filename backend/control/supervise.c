@@ -452,7 +452,7 @@ static int spawn(struct worker *w, int sock, pid_t *pid)
 			   .parts = w->parts,
 			   .uid = w->c->worker_uid_base ? w->c->worker_uid_base + w->domid : 0,
 			   .sock = sock,
-			   .listener = listener_new(w->c->class->stem, w->domid, w->listener) };
+			   .listener = listener_new(w->c->class->stem, w->domid, w->c->era, w->listener) };
 	int err;
 
 	if (s.listener < 0)

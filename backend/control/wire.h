@@ -79,7 +79,7 @@ struct wire_hello {
 struct wire_tag {
 	char uuid[WIRE_UUID_MAX];
 	uint64_t id[2]; /* of what it stands on (struct open_job) */
-	uint32_t era;   /* upgrades there were before this worker was started */
+	uint32_t pad;
 	uint32_t bytes; /* of the class, after this */
 };
 

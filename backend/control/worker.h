@@ -42,7 +42,7 @@ struct worker {
 	size_t told_bytes; /* memory that these took, claimed ones included */
 	uint32_t told_fds;
 	bool greeted;
-	uint32_t era; /* of the oldest of its devices (wire_tag) */
+	uint32_t era; /* upgrades there were before it was started, as its listener's name says */
 };
 
 /* Not listed before it is complete. */

@@ -15,8 +15,8 @@ n=5
 liar()
 {
 	n=$((n + 1))
-	background "$SYNTH_BUILDDIR/tests/xenbus/liar" "$SYNTH_RUNDIR/workers/blkd-1.$n" "$@"
-	within 10 test -S "$SYNTH_RUNDIR/workers/blkd-1.$n" || fail "a worker that lies: $1"
+	background "$SYNTH_BUILDDIR/tests/xenbus/liar" "$SYNTH_RUNDIR/workers/blkd-1.$n.1" "$@"
+	within 10 test -S "$SYNTH_RUNDIR/workers/blkd-1.$n.1" || fail "a worker that lies: $1"
 }
 killed() { grep -q "worker $1 of domain 1 cannot be understood and is killed" "$W/blkd.log"; }
 
@@ -39,4 +39,12 @@ is 'one that has the greatest handle is believed, of its own device' "$(show sin
 check 'the next disk of another guest' attach honest null:1M xvdc
 check 'and the one after it' attach honest null:1M xvdd
 undisturbed 'the greatest handle'
+
+# It says, too, that it is of a later upgrade than any.
+is 'before an upgrade: it is the worker still' "$(show sinner/xvda .worker)" $handle
+check 'an upgrade' ctl daemon upgrade
+check 'an upgrade replaces a worker whatever that says' not equal '$(show sinner/xvda .worker)' $handle
+check 'and ends it' within 10 not kill -0 $handle
+check 'its disk is served' bad 1 -n 5 51712 verify
+undisturbed 'an upgrade'
 world_end

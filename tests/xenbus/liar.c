@@ -5,7 +5,7 @@
  *	liar PATH many                    listens at PATH, and says that it has 2^32 - 1 devices
  *	liar PATH big                     tells as much as fits of 1000 devices
  *	liar PATH files                   hands over 64 descriptors with each of 100 devices
- *	liar PATH device UUID HANDLE      has this device, and does as it is told
+ *	liar PATH device UUID HANDLE      has this device, since the latest upgrade of all, and does as it is told
  *
  * It is to be killed.
  */
@@ -47,7 +47,7 @@ static void tell_device(const char *uuid, uint32_t handle, uint32_t info_bytes, 
 	} m;
 	int fds[WIRE_MAX_FDS] = { 0 };
 
-	m.d = (struct wire_device){ .tag = { .bytes = KEPT_BYTES, .era = UINT32_MAX }, .info_bytes = info_bytes };
+	m.d = (struct wire_device){ .tag = { .bytes = KEPT_BYTES, .pad = UINT32_MAX }, .info_bytes = info_bytes };
 	snprintf(m.d.tag.uuid, sizeof(m.d.tag.uuid), "%s", uuid);
 	memcpy(m.rest + KEPT_BYTES, &info, sizeof(info));
 	say(WIRE_DEVICE, 0, handle, &m, (uint32_t)sizeof(m.d) + KEPT_BYTES + info_bytes, fds, nr_fds);
