@@ -37,7 +37,7 @@ struct blk_open {
 	char export[256];
 };
 
-/* Reply to WIRE_OPEN and WIRE_RESIZE, body of WIRE_EV_RESIZED: what the front end is told. */
+/* Reply to WIRE_OPEN and WIRE_RESIZE: what the front end is told. */
 struct blk_info {
 	uint64_t sectors;         /* 512-byte units */
 	uint32_t physical_sector; /* bytes */

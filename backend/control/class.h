@@ -150,8 +150,8 @@ struct control_class {
 	 */
 	uint32_t (*keep)(const void *spec, void *body, int fds[WIRE_MAX_FDS], uint32_t *nr_fds);
 	int (*taken)(void *spec, const struct taken *t);
-	/* The worker's answer to WIRE_OPEN or WIRE_RESIZE, or WIRE_EV_RESIZED: checked, remembered.  1: the size is not
-	 * what it was before, or what spec_load() found in xenstore. */
+	/* The worker's answer to WIRE_OPEN or WIRE_RESIZE: checked, remembered.  1: the size is not what
+	 * it was before, or what spec_load() found in xenstore. */
 	int (*info)(void *spec, const void *body, size_t bytes);
 
 	/* Bytes of the class's part of the journal for such a connection (backend/journal.h). */

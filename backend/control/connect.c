@@ -380,6 +380,7 @@ static void connect_rings(struct device *d)
 	fds[q.nr_fds - 1] = journal;
 	device_settings(d); /* the worker takes them in order */
 	d->has_rings = true;
+	d->halted = false;
 	err = worker_ask(d->worker, &q);
 	close(journal);
 	if (err < 0) {
@@ -667,6 +668,21 @@ void device_broken(struct device *d, const char *why, size_t bytes)
 	d->broken[len] = '\0';
 }
 
+/* Once a connection: a worker that was taken over could say it without end, and each time is a line and a transaction. */
+static void rings_halted(struct device *d, const struct wire_msg *m)
+{
+	if (!d->has_rings || d->halted)
+		return;
+	d->halted = true;
+	guest_enter(d->guest);
+	device_broken(d, (const char *)m->body, m->hdr.bytes);
+	log_guest(&d->guest->log, LOG_LVL_WARN, "%s: the front end broke the protocol, its rings are halted: %s",
+		  d->name, d->broken);
+	if (layout_error(d, d->broken) < 0)
+		log_debug("%s: its error node could not be written", d->name);
+	guest_leave(d->guest);
+}
+
 void device_wire_event(struct control *c, struct worker *w, const struct wire_msg *m)
 {
 	struct device *d;
@@ -676,19 +692,8 @@ void device_wire_event(struct control *c, struct worker *w, const struct wire_ms
 			break;
 	if (&d->link == &c->devices)
 		return;
-	switch (m->hdr.type) {
-	case WIRE_EV_BROKEN:
-		device_broken(d, (const char *)m->body, m->hdr.bytes);
-		log_guest(&d->guest->log, LOG_LVL_WARN,
-			  "%s: the front end broke the protocol, its rings are halted: %s", d->name, d->broken);
-		if (layout_error(d, d->broken) < 0)
-			log_debug("%s: its error node could not be written", d->name);
-		break;
-	case WIRE_EV_RESIZED:
-		if (device_size_heard(d, m->body, m->hdr.bytes) < 0)
-			log_error("%s: the worker told an impossible size", d->name);
-		break;
-	default:
+	if (m->hdr.type == WIRE_EV_BROKEN)
+		rings_halted(d, m);
+	else
 		log_debug("%s: unknown event %u from its worker", d->name, m->hdr.type);
-	}
 }

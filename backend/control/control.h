@@ -228,6 +228,7 @@ struct device {
 	uint32_t retry_ms;    /* until the next try */
 	uint64_t identity[2]; /* of the image */
 	bool has_rings;       /* the worker was told to connect and not yet to disconnect */
+	bool halted;          /* and has told that it halted them */
 	bool draining, drain_finish;
 	bool forced;                    /* taken away: its worker gets FORCE_DRAIN_MS to let go of it */
 	bool was_draining;              /* when it was found */

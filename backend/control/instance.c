@@ -624,7 +624,8 @@ bool device_take(struct device *d, struct found_device *f)
 	d->size_due = err > 0; /* the daemon before us died before it could publish it */
 	d->has_rings = w->state != WIRE_DEVICE_OPEN;
 	d->was_draining = w->state == WIRE_DEVICE_DRAINING;
-	if (w->broken)
+	d->halted = w->broken != 0;
+	if (d->halted)
 		device_broken(d, w->broken_why, sizeof(w->broken_why));
 	found_device_free(f);
 	return true;

@@ -42,9 +42,8 @@ enum wire_type {
 	WIRE_QUIT,       /* drain everything, answer, exit */
 	WIRE_SET,        /* class-specific body: settings that change while the device lives; any time after OPEN */
 	WIRE_TRACE,      /* struct wire_trace + a file's fd: record what passes; without an fd: stop */
-	WIRE_EV_BROKEN,  /* the front end broke the protocol, its rings are halted: body is the reason as text */
-	WIRE_EV_RESIZED, /* the image changed size: body as OPEN's reply */
-	WIRE_TAG,    /* struct wire_tag, the class's bytes, fds: not for the worker, but for the next control plane */
+	WIRE_EV_BROKEN, /* the front end broke the protocol, its rings are halted: body is the reason as text; once a CONNECT */
+	WIRE_TAG = 13, /* struct wire_tag, the class's bytes, fds: not for the worker, but for the next control plane */
 	WIRE_DEVICE, /* unasked, after HELLO: struct wire_device, the class's bytes and fds of its TAG, OPEN's reply */
 	WIRE_LIMITS, /* struct wire_limits: for all devices, from now on; before the first CONNECT, and when it changes */
 	WIRE_REPLY = 0x8000, /* or-ed to the type of a reply */

@@ -6,10 +6,14 @@
  *	liar PATH big                     tells as much as fits of 1000 devices
  *	liar PATH files                   hands over 64 descriptors with each of 100 devices
  *	liar PATH device UUID HANDLE      has this device, since the latest upgrade of all, and does as it is told
+ *	liar flood FILE                   started as a worker is: when a device is connected, says that its rings are broken, each time
+ *	                                  for another reason, and what no worker says; makes FILE when it has done so 20000 times
  *
  * It is to be killed.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -18,6 +22,8 @@
 #include "backend/control/wire.h"
 
 #define KEPT_BYTES 100u /* what the daemon's disk half keeps of itself in a tag */
+#define FLOOD      20000u
+#define EV_RESIZED 12u /* there was such a message once: an OPEN's reply, of another size */
 
 static int sock;
 
@@ -53,18 +59,56 @@ static void tell_device(const char *uuid, uint32_t handle, uint32_t info_bytes, 
 	say(WIRE_DEVICE, 0, handle, &m, (uint32_t)sizeof(m.d) + KEPT_BYTES + info_bytes, fds, nr_fds);
 }
 
-/* Yes to everything, until the other end has gone. */
-static void serve(void)
+/* Yes to everything.  0 or -errno; @type is what was asked. */
+static int answer(uint32_t *type, uint32_t *handle)
 {
 	static struct wire_msg m;
+	int err = wire_recv(sock, &m);
+	bool tells;
 
-	while (wire_recv(sock, &m) == 0) {
-		bool tells = m.hdr.type == WIRE_OPEN || m.hdr.type == WIRE_RESIZE;
-		for (uint32_t i = 0; i < m.nr_fds; i++)
-			close(m.fds[i]);
-		say(m.hdr.type | WIRE_REPLY, m.hdr.seq, m.hdr.handle, &info, tells ? sizeof(info) : 0, NULL, 0);
-		if (m.hdr.type == WIRE_QUIT)
-			exit(0);
+	if (err < 0)
+		return err;
+	*type = m.hdr.type;
+	*handle = m.hdr.handle;
+	tells = *type == WIRE_OPEN || *type == WIRE_RESIZE;
+	for (uint32_t i = 0; i < m.nr_fds; i++)
+		close(m.fds[i]);
+	say(m.hdr.type | WIRE_REPLY, m.hdr.seq, m.hdr.handle, &info, tells ? sizeof(info) : 0, NULL, 0);
+	if (*type == WIRE_QUIT)
+		exit(0);
+	return 0;
+}
+
+static void serve(void)
+{
+	uint32_t type, handle;
+
+	while (answer(&type, &handle) == 0)
+		;
+}
+
+static void flood(const char *file)
+{
+	uint32_t type, handle, on = 0, nr = 0;
+	struct pollfd p = { .fd = sock, .events = POLLIN };
+	struct blk_info other = info;
+	char why[32];
+
+	hello(0);
+	for (;;) {
+		if (on == 0 || poll(&p, 1, 0) > 0) {
+			if (answer(&type, &handle) < 0)
+				return;
+			if (type == WIRE_CONNECT)
+				on = handle;
+			continue;
+		}
+		snprintf(why, sizeof(why), "reason %u", nr);
+		say(WIRE_EV_BROKEN, 0, on, why, (uint32_t)strlen(why), NULL, 0);
+		other.sectors = info.sectors + nr % 2;
+		say(EV_RESIZED, 0, on, &other, sizeof(other), NULL, 0);
+		if (++nr == FLOOD)
+			close(open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
 	}
 }
 
@@ -93,6 +137,11 @@ int main(int argc, char **argv)
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	int listener = socket(AF_UNIX, SOCK_SEQPACKET, 0);
 
+	if (argc >= 3 && strcmp(argv[1], "flood") == 0) {
+		sock = WIRE_FD;
+		flood(argv[2]);
+		return 0;
+	}
 	if (argc < 3 || strlen(argv[1]) >= sizeof(sa.sun_path))
 		return 2;
 	strcpy(sa.sun_path, argv[1]);
