@@ -2,6 +2,7 @@
 /* block.c - the block class: a disk's facts, and its metrics.  What happens on its rings is in blk-queue.c. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/falloc.h>
 #include <linux/fs.h>
 #include <linux/io_uring.h>
 #include <netinet/tcp.h>
@@ -174,7 +175,7 @@ static const struct sandbox_call calls[] = {
 	SANDBOX_CALL(preadv, "transfers without io_uring"),
 	SANDBOX_CALL(pwritev, "transfers without io_uring"),
 	SANDBOX_CALL(fdatasync, "flush"),
-	SANDBOX_CALL(fallocate, "discard"),
+	SANDBOX_CALL_IF(fallocate, "discard", 1, 0, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE),
 	SANDBOX_CALL_IF(fcntl, "nbd", 1, 0, F_GETFD, F_SETFD),
 	SANDBOX_CALL(sendto, "nbd"),
 	SANDBOX_CALL(recvfrom, "nbd"),

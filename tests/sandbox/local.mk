@@ -10,7 +10,11 @@ tests_sandbox_checker_worker_open_SOURCES = $(worker_sources) tests/sandbox/chec
 tests_sandbox_checker_worker_open_CPPFLAGS = $(worker_cppflags) -DSYNTH_SANDBOX_OFF
 tests_sandbox_checker_worker_open_LDADD = $(tests_sandbox_checker_worker_LDADD)
 
-sandbox_tests = tests/sandbox/acts.t tests/sandbox/calls-block.t tests/sandbox/calls-net.t tests/sandbox/refuse.t tests/sandbox/status.t
+check_LTLIBRARIES += tests/sandbox/greedy-preload.la
+tests_sandbox_greedy_preload_la_SOURCES = tests/sandbox/greedy-preload.c
+tests_sandbox_greedy_preload_la_LDFLAGS = -module -avoid-version -shared -rpath /nowhere
+
+sandbox_tests = tests/sandbox/acts.t tests/sandbox/calls-block.t tests/sandbox/calls-net.t tests/sandbox/refuse.t tests/sandbox/status.t tests/sandbox/space.t
 TESTS += $(sandbox_tests)
 EXTRA_DIST += $(sandbox_tests) tests/sandbox/calls.sh
 
