@@ -32,7 +32,8 @@ struct blk_spec {
 	uint32_t max_queues, poll_us;
 	/* of the last open */
 	bool opened, is_direct;
-	bool told; /* the guest was told info.sectors, if need be by a daemon before us */
+	bool is_file; /* a regular one that is written to */
+	bool told;    /* the guest was told info.sectors, if need be by a daemon before us */
 	char cache_why[96];
 	struct blk_info info;
 	struct fence *fence; /* nbd: of the worker's connection; NULL: there is none, or we do not have it */
@@ -45,7 +46,7 @@ struct blk_open_priv {
 	struct image_uri uri;
 	struct blk_open open; /* with what is known before the image is open */
 	bool readonly, direct;
-	bool is_direct;
+	bool is_direct, is_file;
 	char cache_why[96];
 	struct fence *before, *now; /* of the last connection, and of the one that is made */
 	bool unanswered;            /* in the first */
@@ -334,6 +335,8 @@ static void blk_open_run(struct open_job *j)
 	p->open.size = im.size;
 	p->open.sector = im.sector;
 	p->is_direct = (im.flags & BLK_O_DIRECT) != 0;
+	p->is_file = p->uri.kind == BLK_STORE_FILE && !(im.flags & (BLK_O_READONLY | BLK_O_BLOCKDEV));
+	j->file_bytes = p->is_file ? im.size : 0;
 	memcpy(p->cache_why, im.cache_why, sizeof(p->cache_why));
 	_Static_assert(sizeof(p->open) <= sizeof(j->body), "an open body fits its job");
 	memcpy(j->body, &p->open, sizeof(p->open));
@@ -353,6 +356,7 @@ static void blk_open_told(void *spec, const struct open_job *j)
 	struct blk_open_priv *p = j->priv;
 
 	s->is_direct = p->is_direct;
+	s->is_file = p->is_file;
 	memcpy(s->cache_why, p->cache_why, sizeof(s->cache_why));
 	fence_put(s->fence);
 	s->fence = fence_ref(p->now);
@@ -364,15 +368,18 @@ static void blk_open_told(void *spec, const struct open_job *j)
 	p->witness = -1;
 }
 
+#define KEPT_DIRECT 0x1u
+#define KEPT_FILE   0x2u
+
 struct blk_kept {
-	uint32_t is_direct;
+	uint32_t is; /* KEPT_* */
 	char cache_why[96];
 };
 
 static uint32_t blk_keep(const void *spec, void *body, int fds[WIRE_MAX_FDS], uint32_t *nr_fds)
 {
 	const struct blk_spec *s = spec;
-	struct blk_kept k = { .is_direct = s->is_direct };
+	struct blk_kept k = { .is = (s->is_direct ? KEPT_DIRECT : 0) | (s->is_file ? KEPT_FILE : 0) };
 
 	_Static_assert(sizeof(k) <= WIRE_TAG_MAX, "what is kept of a disk fits a tag");
 	memcpy(k.cache_why, s->cache_why, sizeof(k.cache_why));
@@ -398,7 +405,8 @@ static int blk_taken(void *spec, const struct taken *t)
 			return -EPROTO;
 	if (!memchr(k.cache_why, '\0', sizeof(k.cache_why)))
 		return -EPROTO;
-	s->is_direct = k.is_direct != 0;
+	s->is_direct = (k.is & KEPT_DIRECT) != 0;
+	s->is_file = (k.is & KEPT_FILE) != 0;
 	memcpy(s->cache_why, k.cache_why, sizeof(s->cache_why));
 	if (t->nr_fds && s->uri.kind == BLK_STORE_FILE) {
 		s->witness = t->fds[0];
@@ -432,7 +440,7 @@ static bool power_of_two(uint32_t v)
 }
 
 /* The worker may have been taken over by its guest: what it says goes to that guest only, but must be sane. */
-static int blk_info(void *spec, const void *body, size_t bytes)
+static int blk_info(void *spec, const void *body, size_t bytes, uint64_t file_bytes)
 {
 	struct blk_spec *s = spec;
 	struct blk_info i;
@@ -450,6 +458,8 @@ static int blk_info(void *spec, const void *body, size_t bytes)
 		return -EPROTO;
 	if (i.can_flush > 1 || i.can_discard > 1 || i.can_secure_discard > 1 || i.readonly > 1)
 		return -EPROTO;
+	if (s->is_file && i.sectors > file_bytes / SECTOR_BYTES)
+		return -EFBIG;
 	if (!s->discard || s->readonly || i.readonly)
 		i.can_discard = i.can_secure_discard = 0;
 	changed = s->told && i.sectors != s->info.sectors;
@@ -471,10 +481,18 @@ static int blk_front(const void *spec, const struct node_getter *g, struct front
 static int blk_resize_run(struct open_job *j, uint64_t size)
 {
 	const struct blk_open_priv *p = j->priv;
+	int err;
 
+	if (size == 0) {
+		j->file_bytes = p->readonly ? 0 : image_file_bytes(&p->uri, j->was);
+		return 0;
+	}
 	if (p->readonly)
 		return fault_set(&j->fault, FAULT_USAGE, -EROFS, "the disk is attached read-only");
-	return image_resize(&p->uri, size, j->was, &j->fault);
+	err = image_resize(&p->uri, size, j->was, &j->fault);
+	if (err == 0)
+		j->file_bytes = size;
+	return err;
 }
 
 /* ---------------------------------------------------------------- showing */

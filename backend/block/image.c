@@ -430,6 +430,17 @@ int image_look(const struct image_uri *u, const uint64_t was[2], struct fault *f
 	return check_same(u, was, &st, f);
 }
 
+uint64_t image_file_bytes(const struct image_uri *u, const uint64_t was[2])
+{
+	uint64_t id[2];
+	struct stat st;
+
+	if (u->kind != BLK_STORE_FILE || stat(u->path, &st) < 0 || !S_ISREG(st.st_mode))
+		return 0;
+	identify(&st, id);
+	return was[0] == id[0] && was[1] == id[1] ? (uint64_t)st.st_size : 0;
+}
+
 int image_resize(const struct image_uri *u, uint64_t size, const uint64_t was[2], struct fault *f)
 {
 	struct stat st;

@@ -57,6 +57,8 @@ int image_look(const struct image_uri *u, const uint64_t was[2], struct fault *f
  * it cannot be had.  True: a write-back has failed since it was made.
  */
 bool image_witness(int fd, int *witness);
+/* Bytes of the regular file at its path, if it is the one that @was; else 0.  Blocks as long as the storage does. */
+uint64_t image_file_bytes(const struct image_uri *u, const uint64_t was[2]);
 /* Grow or shrink the file, if it is the one that @was, to @size bytes. */
 int image_resize(const struct image_uri *u, uint64_t size, const uint64_t was[2], struct fault *f) __must_check;
 

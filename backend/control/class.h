@@ -68,6 +68,7 @@ struct open_job {
 	/* out, by open_run() */
 	int err;               /* -EBUSY with .fault: somebody holds it, may be tried again */
 	struct fault fault;    /* when err < 0 */
+	uint64_t file_bytes;   /* of a regular file that is written to, of resize_run() too; 0: there is none */
 	uint64_t id[2];        /* identifies the thing among all of the class; 0, 0: nothing shared */
 	bool exclusive;        /* no other device of ours may have the same id: nothing else would notice */
 	int fds[OPEN_MAX_FDS]; /* owned by the job until open_free() */
@@ -150,9 +151,10 @@ struct control_class {
 	 */
 	uint32_t (*keep)(const void *spec, void *body, int fds[WIRE_MAX_FDS], uint32_t *nr_fds);
 	int (*taken)(void *spec, const struct taken *t);
-	/* The worker's answer to WIRE_OPEN or WIRE_RESIZE: checked, remembered.  1: the size is not what
-	 * it was before, or what spec_load() found in xenstore. */
-	int (*info)(void *spec, const void *body, size_t bytes);
+	/* The worker's answer to WIRE_OPEN or WIRE_RESIZE: checked, remembered.  1: the size is not what it was before, or
+	 * what spec_load() found in xenstore.  -EFBIG: it stands on a regular file, of which the worker may write
+	 * @file_bytes only. */
+	int (*info)(void *spec, const void *body, size_t bytes, uint64_t file_bytes);
 
 	/* Bytes of the class's part of the journal for such a connection (backend/journal.h). */
 	uint64_t (*journal_bytes)(const struct wire_connect *c);
@@ -161,7 +163,7 @@ struct control_class {
 	/* Pure: the front end's nodes -> checked parameters, or -errno and @why. */
 	int (*front)(const void *spec, const struct node_getter *g, struct front_params *ret, char why[REASON_MAX]);
 
-	/* Change the size of what the device stands on; runs on a thread, @priv as made by open_new().  NULL: has no size. */
+	/* Change the size of what the device stands on (@size 0: look at it only, for .file_bytes); runs on a thread, @priv as made by open_new().  NULL: has no size. */
 	int (*resize_run)(struct open_job *j, uint64_t size);
 
 	bool traces; /* its workers take WIRE_TRACE */

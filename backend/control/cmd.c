@@ -425,7 +425,7 @@ static void cmd_resize(struct args *a)
 	if (err == 0)
 		err = get_device(a, &d);
 	if (err == 0)
-		err = size ? device_resize_image(d, (uint64_t)size, &a->f) : device_resize_look(d, &a->f);
+		err = device_resize(d, (uint64_t)size, &a->f);
 	if (err < 0) {
 		fail(a);
 		return;

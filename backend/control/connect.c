@@ -289,7 +289,11 @@ int device_trace(struct device *d, const struct wire_trace *t, int fd, worker_re
 				.fn = fn,
 				.arg = arg };
 
-	return d->opening == OPEN_DONE ? worker_ask(d->worker, &q) : -ENOTCONN;
+	if (d->opening != OPEN_DONE)
+		return -ENOTCONN;
+	if (fd >= 0)
+		worker_writes(d->worker, t->max_bytes);
+	return worker_ask(d->worker, &q);
 }
 
 static void connect_again(struct loop *l, void *arg)

@@ -104,6 +104,9 @@ struct worker_ask {
 };
 int worker_ask(struct worker *w, const struct worker_ask *q) __must_check;
 uint32_t worker_new_handle(struct worker *w); /* for a device of it */
+/* It is about to be given a regular file to write to, of so many bytes. */
+void worker_writes(struct worker *w, uint64_t bytes);
+uint64_t worker_may_write(const struct worker *w); /* of a regular file: bytes */
 /* What was not sent yet never is; what was is answered to nobody.  @type 0: all; @w NULL ok. */
 void worker_forget(struct worker *w, const void *arg, uint16_t type);
 /* Has this question, which is not answered, reached it? */
@@ -227,6 +230,7 @@ struct device {
 	uint64_t retry_until_ns;
 	uint32_t retry_ms;    /* until the next try */
 	uint64_t identity[2]; /* of the image */
+	uint64_t file_bytes;  /* of it, when it is a regular file that is written to: the worker may write so far */
 	bool has_rings;       /* the worker was told to connect and not yet to disconnect */
 	bool halted;          /* and has told that it halted them */
 	bool draining, drain_finish;
@@ -317,10 +321,8 @@ uint32_t device_parts(const struct device *d); /* of a worker, that it needs */
  * Could a successor of its worker open what it stands on?  Known when .look is NULL again, and that may be never: .look_why.
  */
 void device_look_below(struct device *d);
-int device_resize_image(struct device *d, uint64_t size,
-			struct fault *f) __must_check; /* ends in a WAIT_RESIZE answer */
-/* Asks the worker to look again. */
-int device_resize_look(struct device *d, struct fault *f) __must_check;
+/* @size 0: it has another already.  Ends in a WAIT_RESIZE answer. */
+int device_resize(struct device *d, uint64_t size, struct fault *f) __must_check;
 /* resize_due: it was opened again, or (@err, @why) could not be. */
 void device_resize_go_on(struct device *d, int err, const struct fault *why);
 /* The worker's word of the size; one that cannot be published stays due. */

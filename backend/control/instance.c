@@ -610,10 +610,13 @@ bool device_take(struct device *d, struct found_device *f)
 
 	if (err == 0) {
 		f->nr_fds = 0; /* the class's */
-		err = k->info(d->spec, f->info, w->info_bytes);
+		d->file_bytes = worker_may_write(f->w);
+		err = k->info(d->spec, f->info, w->info_bytes, d->file_bytes);
 	}
 	if (err < 0) {
-		log_error("%s: what its worker says of it makes no sense: it is opened again", d->name);
+		log_error("%s: %s: it is opened again", d->name,
+			  err == -EFBIG ? "its image is longer than what its worker may write to"
+					: "what its worker says of it makes no sense");
 		worker_drop(f);
 		return false;
 	}

@@ -121,6 +121,8 @@ static int open_tell_worker(struct device *d, const struct open_job *j)
 	d->c->class->open_told(d->spec, j);
 	d->handle = q.handle = worker_new_handle(d->worker);
 	d->opening = OPEN_WORKER;
+	d->file_bytes = j->file_bytes;
+	worker_writes(d->worker, d->file_bytes);
 	err = worker_ask(d->worker, &q);
 	if (err == 0)
 		tag(d);
@@ -349,7 +351,7 @@ int device_publish_size(struct device *d)
 
 int device_size_heard(struct device *d, const void *body, size_t bytes)
 {
-	int changed = d->c->class->info(d->spec, body, bytes);
+	int changed = d->c->class->info(d->spec, body, bytes, d->file_bytes);
 
 	if (changed < 0)
 		return changed;
@@ -369,7 +371,8 @@ static void resize_reply(void *arg, int err, const struct wire_msg *m)
 	if (err == 0)
 		err = device_size_heard(d, m->body, m->hdr.bytes);
 	if (err < 0) {
-		fault_set(&f, FAULT_FAILED, err, "the worker cannot use the new size: %s", strerror(-err));
+		fault_set(&f, FAULT_FAILED, err, "the worker cannot use the new size: %s",
+			  err == -EFBIG ? "the image is longer than when we looked; try again" : strerror(-err));
 	} else {
 		err = device_publish_size(d);
 		if (err < 0)
@@ -400,6 +403,7 @@ static int resize_ask(struct device *d, struct fault *f)
 	d->resize_due = d->opening != OPEN_DONE || worker_leaving(d->worker);
 	if (d->resize_due)
 		return 0;
+	worker_writes(d->worker, d->file_bytes);
 	err = worker_ask(d->worker, &q);
 	d->resize_asked = err == 0;
 	return err < 0 ? fault_set(f, FAULT_FAILED, err, "cannot ask the worker: %s", strerror(-err)) : 0;
@@ -420,13 +424,6 @@ void device_resize_go_on(struct device *d, int err, const struct fault *why)
 		device_waits_done(d, WAIT_RESIZE, &f);
 }
 
-int device_resize_look(struct device *d, struct fault *f)
-{
-	int err = resize_may(d, f);
-
-	return err < 0 ? err : resize_ask(d, f);
-}
-
 static void resize_job_run(struct job *job)
 {
 	struct open_job *j = container_of(job, struct open_job, job);
@@ -441,21 +438,26 @@ static void resize_job_done(struct job *job, bool cancelled)
 
 	if (!cancelled) {
 		d->resize = NULL;
+		d->file_bytes = MAX(d->file_bytes, j->file_bytes);
 		if (j->err == 0)
-			j->err = device_resize_look(d, &j->fault);
+			j->err = resize_may(d, &j->fault);
+		if (j->err == 0)
+			j->err = resize_ask(d, &j->fault);
 		if (j->err < 0)
 			device_waits_done(d, WAIT_RESIZE, &j->fault);
 	}
 	open_job_free(j);
 }
 
-int device_resize_image(struct device *d, uint64_t size, struct fault *f)
+int device_resize(struct device *d, uint64_t size, struct fault *f)
 {
 	int err;
 
 	err = resize_may(d, f);
 	if (err < 0)
 		return err;
+	if (size == 0 && d->file_bytes == 0) /* none that the worker's limit is to follow */
+		return resize_ask(d, f);
 	err = job_new(d, resize_job_run, resize_job_done, &d->resize);
 	if (err == 0) {
 		d->resize->size = size;

@@ -20,7 +20,9 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -40,6 +42,7 @@
 #define BACKOFF_MAX_MS  30000u
 #define BACKOFF_SHIFT   9u
 #define MAX_MSGS_A_TURN 64u
+#define LOG_ROOM        (1ull << 30) /* bytes that workers may write to a log that is a file */
 
 struct ask {
 	struct list link;
@@ -328,6 +331,68 @@ static void limits_changed(struct control *c)
 		tell_limits(w, share);
 }
 
+/* ------------------------------------------------------------------ files */
+
+/* The log may be a file, too. */
+static uint64_t log_room(void)
+{
+	uint64_t most = 0;
+	struct stat st;
+
+	for (int fd = 1; fd <= 2; fd++)
+		if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+			most = MAX(most, (uint64_t)st.st_size + LOG_ROOM);
+	return most;
+}
+
+/*
+ * No worker writes beyond the end of its longest image, nor needs to: a journal is mapped, and what else it has is no regular file.
+ * One that was taken over would fill file systems so.  The limit is soft, since a daemon that is not root can raise no other; no
+ * worker can change either.
+ */
+static int limit_files(const struct worker *w)
+{
+	struct rlimit r;
+
+	if (w->pidfd >= 0 && syscall(SYS_pidfd_send_signal, w->pidfd, 0, NULL, 0) < 0)
+		return -errno; /* its number may be another's */
+	if (prlimit(w->pid, RLIMIT_FSIZE, NULL, &r) < 0)
+		return -errno;
+	r.rlim_cur = MIN(r.rlim_max, MAX(w->file_bytes, log_room()));
+	return prlimit(w->pid, RLIMIT_FSIZE, &r, NULL) < 0 ? -errno : 0;
+}
+
+static void limit_files_first(struct worker *w)
+{
+	static bool told;
+	int err = limit_files(w);
+
+	if (err == 0)
+		return;
+	if (!told)
+		log_warn("workers are not limited in how long they make a file: %s", strerror(-err));
+	told = true;
+	w->file_bytes = UINT64_MAX;
+}
+
+void worker_writes(struct worker *w, uint64_t bytes)
+{
+	int err;
+
+	if (bytes <= w->file_bytes)
+		return;
+	w->file_bytes = bytes;
+	err = w->state == WORKER_READY ? limit_files(w) : 0;
+	if (err < 0)
+		log_error("worker %d of domain %u may not write to all of a file that it has: %s", (int)w->pid,
+			  w->domid, strerror(-err));
+}
+
+uint64_t worker_may_write(const struct worker *w)
+{
+	return w->file_bytes;
+}
+
 /* ---------------------------------------------------------------- answers */
 
 static void worker_message(struct worker *w, struct wire_msg *m)
@@ -341,6 +406,7 @@ static void worker_message(struct worker *w, struct wire_msg *m)
 			return;
 		w->state = WORKER_READY;
 		set_timer(w, 0, NULL);
+		limit_files_first(w);
 		list_for_each (a, &w->asks, link)
 			if (ask_until(a, a->deadline_ms) < 0)
 				log_debug("out of memory: worker %d has less time for an answer", (int)w->pid);
@@ -581,6 +647,7 @@ static void worker_gone(struct worker *w, const char *how)
 	if (w->sock >= 0)
 		close(w->sock);
 	w->sock = -1;
+	w->file_bytes = 0; /* the next one is given all anew */
 	set_timer(w, 0, NULL);
 	w->refs++;
 	if (quitting) {
@@ -693,12 +760,16 @@ struct worker *worker_new(struct control *c, uint32_t domid)
 
 int worker_found_ready(struct worker *w)
 {
+	struct rlimit r;
 	int err = loop_add_fd(w->c->loop, w->sock, EPOLLIN, worker_ready, w, &w->watch);
 
 	if (err == 0)
 		err = loop_add_fd(w->c->loop, w->pidfd, EPOLLIN, pid_ready, w, &w->pid_watch);
 	if (err == 0) {
 		w->state = WORKER_READY;
+		w->file_bytes = UINT64_MAX;
+		if (prlimit(w->pid, RLIMIT_FSIZE, NULL, &r) == 0 && r.rlim_cur != RLIM_INFINITY)
+			w->file_bytes = r.rlim_cur;
 		limits_changed(w->c);
 	}
 	return err;

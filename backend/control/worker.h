@@ -26,6 +26,7 @@ struct worker {
 	uint32_t seq;
 	uint32_t last_handle;     /* of a device; a worker's own, since what it says of them is no other's business */
 	uint32_t parts;           /* its process was started with (device_parts()) */
+	uint64_t file_bytes;      /* of the longest file it writes to; found: that it may write to */
 	uint32_t grants_told;     /* its share, as it knows it; 0: nothing was said yet */
 	struct list asks;         /* in order; unsent ones at the end */
 	struct loop_timer *timer; /* hello, backoff or quit */

@@ -600,7 +600,7 @@ static int net_taken(void *spec, const struct taken *t)
 	}
 }
 
-static int net_info(void *spec, const void *body, size_t bytes)
+static int net_info(void *spec, const void *body, size_t bytes, uint64_t file_bytes)
 {
 	struct net_spec *s = spec;
 	struct net_info i;

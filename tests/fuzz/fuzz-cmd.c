@@ -136,14 +136,9 @@ int device_trace(struct device *d, const struct wire_trace *t, int fd, worker_re
 	return (mood & 4) || !put_off(NULL, fn, arg) ? -ENODEV : 0;
 }
 
-int device_resize_image(struct device *d, uint64_t size, struct fault *f)
+int device_resize(struct device *d, uint64_t size, struct fault *f)
 {
-	must(size > 0 && size % 512 == 0 && size < INT64_MAX);
-	return mood & 4 ? fault_in(f) : 0;
-}
-
-int device_resize_look(struct device *d, struct fault *f)
-{
+	must(size % 512 == 0 && size < INT64_MAX);
 	return mood & 4 ? fault_in(f) : 0;
 }
 
