@@ -24,7 +24,7 @@
 #define WIRE_FD        3
 #define WIRE_LISTEN_FD 4 /* where a later control plane finds the worker: a listening socket, if there is one */
 #define WIRE_MAX_BODY  32768u
-#define WIRE_MAX_FDS   64u
+#define WIRE_MAX_FDS   66u /* a pair of nics: two memories, two bells a queue */
 
 #define WIRE_MAX_QUEUES 32u
 #define WIRE_MAX_ORDER  4u

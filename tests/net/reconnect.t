@@ -75,4 +75,22 @@ check 'the other end listens again' within 10 said h up
 is 'and its frames arrive' "$(bad 1 0 connect send 60 1 close)" "$(printf 'back end 4\nsent 1\nback end 6')"
 check 'they are heard' within 10 said h '^rx 60 '
 line h
+within 10 said h 'back end 6'
+
+# The daemon dies: the next one has both ends from their workers, however many queues they have.
+ctl detach sinner/eth0 --force >/dev/null
+ctl detach honest/eth0 --force >/dev/null
+nic sinner --pair honest/eth0 --queues 32 >/dev/null
+nic honest --pair sinner/eth0 --queues 32 >/dev/null
+kill -KILL "$blkd_pid"
+blkd_wait_gone
+blkd_start
+is 'a pair of 32 queues: both are found again, with their workers' "$(grep -c 'eth0: found again.*with its worker' "$W/blkd.log")" 2
+check 'a pair of 32 queues: and believed' not grep -q 'makes no sense' "$W/blkd.log"
+is 'a pair of 32 queues: is one still' "$(show sinner/eth0 .paired) $(show honest/eth0 .paired)" 'true true'
+bad_start h 2 --split 0 connect say up expect 1 line close
+check 'a pair of 32 queues: one end listens' within 10 said h up
+is 'a pair of 32 queues: the other sends' "$(bad 1 0 connect send 60 1 close)" "$(printf 'back end 4\nsent 1\nback end 6')"
+check 'a pair of 32 queues: it is heard' within 10 said h '^rx 60 '
+line h
 world_end

@@ -4,7 +4,7 @@
  *
  *	liar PATH many                    listens at PATH, and says that it has 2^32 - 1 devices
  *	liar PATH big                     tells as much as fits of 1000 devices
- *	liar PATH files                   hands over 64 descriptors with each of 100 devices
+ *	liar PATH files                   hands over descriptors, as many as can be, with each of 100 devices
  *	liar PATH device UUID HANDLE      has this device, since the latest upgrade of all, and does as it is told
  *	liar flood FILE                   started as a worker is: when a device is connected, says that its rings are broken, each time
  *	                                  for another reason, and what no worker says; makes FILE when it has done so 20000 times
