@@ -325,9 +325,7 @@ void device_look_below(struct device *d);
 int device_resize(struct device *d, uint64_t size, struct fault *f) __must_check;
 /* resize_due: it was opened again, or (@err, @why) could not be. */
 void device_resize_go_on(struct device *d, int err, const struct fault *why);
-/* The worker's word of the size; one that cannot be published stays due. */
-int device_size_heard(struct device *d, const void *body, size_t bytes);
-int device_publish_size(struct device *d); /* if it is due */
+int device_publish_size(struct device *d); /* if it is due; it stays so when it cannot be */
 
 /* connect.c */
 void device_attach_opened(struct device *d, int err, const struct fault *f); /* instance.c */

@@ -61,6 +61,18 @@ static void open_busy(struct device *d, struct open_job *j)
 	open_fail(d, -EBUSY, &j->fault);
 }
 
+/* The worker's word of the size. */
+static int size_heard(struct device *d, const void *body, size_t bytes)
+{
+	int changed = d->c->class->info(d->spec, body, bytes, d->file_bytes);
+
+	if (changed < 0)
+		return changed;
+	d->size_due |= changed > 0;
+	(void)device_publish_size(d);
+	return 0;
+}
+
 static void open_reply(void *arg, int err, const struct wire_msg *m)
 {
 	struct device *d = arg;
@@ -69,7 +81,7 @@ static void open_reply(void *arg, int err, const struct wire_msg *m)
 	if (err == -EPIPE)
 		return; /* device_worker_lost() comes */
 	if (err == 0)
-		err = device_size_heard(d, m->body, m->hdr.bytes);
+		err = size_heard(d, m->body, m->hdr.bytes);
 	if (err < 0) {
 		if (err == -ECHILD)
 			fault_set(&f, FAULT_FAILED, err,
@@ -349,17 +361,6 @@ int device_publish_size(struct device *d)
 	return err;
 }
 
-int device_size_heard(struct device *d, const void *body, size_t bytes)
-{
-	int changed = d->c->class->info(d->spec, body, bytes, d->file_bytes);
-
-	if (changed < 0)
-		return changed;
-	d->size_due |= changed > 0;
-	(void)device_publish_size(d);
-	return 0;
-}
-
 static void resize_reply(void *arg, int err, const struct wire_msg *m)
 {
 	struct device *d = arg;
@@ -369,7 +370,7 @@ static void resize_reply(void *arg, int err, const struct wire_msg *m)
 		return;
 	d->resize_asked = false;
 	if (err == 0)
-		err = device_size_heard(d, m->body, m->hdr.bytes);
+		err = size_heard(d, m->body, m->hdr.bytes);
 	if (err < 0) {
 		fault_set(&f, FAULT_FAILED, err, "the worker cannot use the new size: %s",
 			  err == -EFBIG ? "the image is longer than when we looked; try again" : strerror(-err));
