@@ -70,6 +70,7 @@ have() { perl -MFcntl -e "$have" "$dev" "$1"; } # SECONDS
 let_go_meanwhile()
 {
 	local try attaching
+	within 10 have 0 || return 1 # what was mounted is let go of a moment later, on a busy machine
 	for try in 1 2 3 4 5 6 7 8; do
 		: >"$W/have"
 		background perl -MFcntl -e "$have" "$dev" 600 >"$W/have"
