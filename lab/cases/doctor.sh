@@ -63,7 +63,7 @@ heal stale
 refuses xenstore-exists "$back"
 found daemon error synth-blkd
 refuses found stale warning "$id/51712"
-[ "$(jq -r '.findings[] | select(.check == "daemon" and .subject == "synth-blkd") | .commands[]' $LAB/doctor)" = "synth-blkd &" ]
+[ "$(jq -r '.findings[] | select(.check == "daemon" and .subject == "synth-blkd") | .commands[]' $LAB/doctor)" = "setsid synth-blkd &" ]
 daemon_start blkd
 eventually 10 well || { cat $LAB/doctor; fail "the new daemon does not serve what it found"; }
 G=$shared
