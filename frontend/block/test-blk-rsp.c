@@ -158,8 +158,11 @@ static void op_that_marks_an_idle_slot_answers_nothing(void **state)
 {
 	struct blk_rsp r;
 
-	for (uint32_t slot = 0; slot < NR; slot++)
-		assert_int_equal(answer(slot, BLK_RSP_IDLE, 0, &r), BLK_RSP_NOT_INFLIGHT);
+	for (uint32_t slot = 0; slot < NR; slot++) {
+		uint64_t id = (uint64_t)flight.slot[slot].gen << 32 | slot; /* of its next request */
+
+		assert_int_equal(answer(id, BLK_RSP_IDLE, 0, &r), BLK_RSP_NOT_INFLIGHT);
+	}
 }
 
 static void status_becomes_errno(void **state)

@@ -59,9 +59,9 @@ static void opened(const struct control_class *c, void *spec, const uint8_t *ans
 {
 	struct json_object *o = json_object_new_object();
 	struct nodes live = { 0 };
-	int rc = c->info(spec, answer, bytes);
+	int rc = c->info(spec, answer, bytes, 1 << 20);
 
-	must(rc >= 0 || rc == -EPROTO);
+	must(rc >= 0 || rc == -EPROTO || rc == -EFBIG);
 	c->nodes_live(spec, &live);
 	must(live.err == 0);
 	for (uint32_t i = 0; i < live.nr; i++)
