@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* test-link-pair.c - both ends of a pair in one process: who sleeps is woken, and a bell that never stops keeps nobody. */
+/*
+ * test-link-pair.c - both ends of a pair in one process: who sleeps is woken, and a bell that never stops keeps nobody.
+ *
+ * links: backend/net/link-pair.c
+ */
 #include <errno.h>
 #include <poll.h>
 #include <setjmp.h>

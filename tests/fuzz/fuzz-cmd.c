@@ -245,6 +245,11 @@ uint64_t worker_up_ns(const struct worker *w)
 	return 0;
 }
 
+uint32_t worker_strays(const struct worker *w)
+{
+	return 0;
+}
+
 /* ------------------------------------------------------------------ a client */
 
 static struct loop *loop;
