@@ -20,6 +20,7 @@ static void send_raw(int sock, const uint8_t *packet, size_t bytes, uint32_t nr_
 	} c = { .buf = { 0 } };
 	struct iovec iov = { (void *)(uintptr_t)packet, bytes };
 	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+	const int any = 0; /* no socket: the kernel may hold one that was under way a little longer */
 
 	if (nr_fds) {
 		struct cmsghdr *cm;
@@ -31,7 +32,7 @@ static void send_raw(int sock, const uint8_t *packet, size_t bytes, uint32_t nr_
 		cm->cmsg_type = SCM_RIGHTS;
 		cm->cmsg_len = CMSG_LEN(nr_fds * sizeof(int));
 		for (uint32_t i = 0; i < nr_fds; i++)
-			memcpy(CMSG_DATA(cm) + i * sizeof(int), &sock, sizeof(sock));
+			memcpy(CMSG_DATA(cm) + i * sizeof(int), &any, sizeof(any));
 	}
 	must(sendmsg(sock, &m, MSG_NOSIGNAL) == (ssize_t)bytes);
 }
