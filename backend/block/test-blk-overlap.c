@@ -323,6 +323,13 @@ static void who_had_a_claim_has_it_before_who_had_none(void **state)
 	assert_empty();
 }
 
+/* As a worker leaves it that does not know of them. */
+static void forget_claims(void)
+{
+	for (uint32_t i = 0; i < NR; i++)
+		journal[0]->slot[i].claim = journal[1]->slot[i].claim = 0;
+}
+
 /* Whatever is first of a ring waits for none behind it, so some go on always. */
 static void where_claims_are_not_known_the_first_of_each_ring_get_them(void **state)
 {
@@ -332,8 +339,7 @@ static void where_claims_are_not_known_the_first_of_each_ring_get_them(void **st
 	p = was_under_way(0, BLK_WRITE, 0, 8, true);
 	w = was_under_way(1, BLK_WRITE, 0, 128, true);
 	p1 = was_under_way(1, BLK_WRITE, 120, 8, true);
-	for (uint32_t i = 0; i < NR; i++)
-		journal[0]->slot[i].claim = journal[1]->slot[i].claim = 0;
+	forget_claims();
 	assert_int_equal(marked(p), BLK_J_UNKNOWN);
 	blk_overlap_inherit(&o, left, 2);
 	assert_true(p->claimed && marked(p) == BLK_J_CLAIMED);
@@ -419,8 +425,7 @@ static void discards_whose_claims_are_not_known_get_them_if_they_can(void **stat
 	w = was_under_way(0, BLK_WRITE, 0, 8, true);
 	d = was_under_way(1, BLK_DISCARD, 8, ALL, true);
 	d2 = was_under_way(1, BLK_DISCARD, 0, 8, true);
-	for (uint32_t i = 0; i < NR; i++)
-		journal[0]->slot[i].claim = journal[1]->slot[i].claim = 0;
+	forget_claims();
 	blk_overlap_inherit(&o, left, 2);
 	assert_true(w->claimed && d->claimed && !d2->claimed);
 	release(w);

@@ -561,7 +561,8 @@ static void a_discard_of_nearly_all_stops_no_other_ring(void **state)
 	until(held(1) == 1);
 }
 
-static void a_discard_goes_when_those_before_it_are_done(void **state)
+/* Of all the disk, in ring 0, for a read of ring 1 that is under way. */
+static void a_discard_waits(void)
 {
 	new_rings(2);
 	connect_worker(WIRE_RESUME_NOT);
@@ -569,6 +570,11 @@ static void a_discard_goes_when_those_before_it_are_done(void **state)
 	until(held(1) == 1);
 	ask_discard(0, 2, 0, SECTORS, false);
 	until(waited(0) == 1);
+}
+
+static void a_discard_goes_when_those_before_it_are_done(void **state)
+{
+	a_discard_waits();
 	ask_read(1, 3, 8192);
 	until(waited(1) == 1);
 	assert_true(finish_oldest(1));
@@ -578,15 +584,10 @@ static void a_discard_goes_when_those_before_it_are_done(void **state)
 	until(held(1) == 1);
 }
 
-/* Of the three only the read was under way. */
+/* Of the two only the read was under way. */
 static void a_discard_that_waited_waits_again_after_a_death(void **state)
 {
-	new_rings(2);
-	connect_worker(WIRE_RESUME_NOT);
-	ask_read(1, 1, 4096);
-	until(held(1) == 1);
-	ask_discard(0, 2, 0, SECTORS, false);
-	until(waited(0) == 1);
+	a_discard_waits();
 	for (int deaths = 0; deaths < 3; deaths++) {
 		die();
 		connect_worker(WIRE_RESUME);

@@ -53,6 +53,16 @@ end() # NAME
 	check "$1: the guest closes" within 10 not kill -0 "$guest"
 	ctl detach sinner/xvda --force >/dev/null
 }
+# The server was lost, and is there again.
+another_worker_knows() # NAME
+{
+	serve
+	kill_worker
+	ask '0 three' 'flush c'
+	check "$1: another worker serves the disk" within 20 said 0 three 0
+	check "$1: what it had acknowledged is not said to be there" within 10 said flush c -5
+	end "$1"
+}
 world_start
 within 10 test -S "$W/once.sock" || bail 'nbdkit does not start' "$W/nbd.log"
 serve
@@ -83,23 +93,13 @@ begin 'a lost server' mem.sock
 kill -KILL "$server"
 ask '0 two'
 check 'a lost server: the guest is told' within 10 said 0 two -5
-serve
-kill_worker
-ask '0 three' 'flush a'
-check 'a lost server: another worker serves the disk' within 20 said 0 three 0
-check 'a lost server: what it had acknowledged is not said to be there' within 10 said flush a -5
-end 'a lost server'
+another_worker_knows 'a lost server'
 
 begin 'a server lost by an idle guest' mem.sock
 lost=$(grep -c 'connection is lost' "$W/blkd.log")
 kill -KILL "$server"
 within 10 more '$(grep -c "connection is lost" "$W/blkd.log")' "$lost" || bail 'nobody notices that the server is lost' "$W/blkd.log"
-serve
-kill_worker
-ask '0 two' 'flush a'
-check 'a server lost by an idle guest: another worker serves the disk' within 20 said 0 two 0
-check 'a server lost by an idle guest: what it had acknowledged is not said to be there' within 10 said flush a -5
-end 'a server lost by an idle guest'
+another_worker_knows 'a server lost by an idle guest'
 
 # ------------------------------------------------------------------ the page cache
 # A disk of 8 MiB with room for one: the guest's write is acknowledged, and the write-back fails.

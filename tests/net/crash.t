@@ -132,17 +132,11 @@ nic sinner >/dev/null
 bad_start t 1 0 connect send 60 10 say up line send 60 100 line close
 check 'a nic with a TAP' within 10 said t up
 check 'it has a carrier' within 10 eval 'ip -o link show vif1.0 | grep -q LOWER_UP'
-stdbuf -oL ip -o monitor link >"$W/links" &
-monitor=$!
-disown $monitor
-ip tuntap add probe mode tap
-within 10 grep -q probe "$W/links"
+links_begin
 kill_worker
 line t
 check 'its worker dies, and the guest goes on' within 20 said t 'sent 100'
-ip link del probe
-within 10 grep -q 'Deleted.*probe' "$W/links"
-kill $monitor
+links_end
 line t
 is 'the carrier was there all the time' "$(grep -c 'vif1.0.*NO-CARRIER' "$W/links")" 0
 within 10 said t 'back end 6'

@@ -49,3 +49,19 @@ said() { grep -qE "$2" "$W/$1.out"; } # NAME REGEX
 metric() { stat_of "$1" "$2"; }       # DOM/ethX METRIC
 grown() { local n; n=$(metric "$1" "$2"); [ "${n:-0}" -ge "$3" ]; } # DOM/ethX METRIC TO
 iface() { ip -o link show "$1" 2>/dev/null; }
+# What the host is told of its links from here on; links_end: all of it is in $W/links
+probe_is_told() { ip link set probe mtu $((1000 + RANDOM % 400)); grep -q probe "$W/links"; } # who listens may have come later than the last time
+links_begin()
+{
+	stdbuf -oL ip -o monitor link >"$W/links" &
+	links_pid=$!
+	disown $links_pid
+	ip tuntap add probe mode tap
+	within 10 probe_is_told || bail 'nothing is told of links' "$W/links"
+}
+links_end()
+{
+	ip link del probe
+	within 10 grep -q 'Deleted.*probe' "$W/links" || bail 'the end of a link is not told' "$W/links"
+	kill $links_pid
+}

@@ -36,18 +36,12 @@ is 'and shown as before' "$(show sinner/eth1 .interface)" tap9
 bad_start t 1 1 connect send 60 10 say up line send 60 100 line close
 check 'a nic with a TAP' within 10 said t up
 check 'it has a carrier' within 10 eval 'iface tap9 | grep -q LOWER_UP'
-stdbuf -oL ip -o monitor link >"$W/links" &
-monitor=$!
-disown $monitor
-ip tuntap add probe mode tap
-within 10 grep -q probe "$W/links"
+links_begin
 out=$(ctl daemon upgrade 2>&1)
 is 'upgraded' $? 0
 line t
 check 'upgraded: the guest of the TAP goes on' within 20 said t 'sent 100'
-ip link del probe
-check 'what happened to links was told' within 10 grep -q 'Deleted.*probe' "$W/links"
-kill $monitor
+links_end
 is 'upgraded: the carrier was there all the time' "$(grep -c 'tap9.*NO-CARRIER' "$W/links")" 0
 line t
 check 'upgraded: it closes in peace' within 20 said t 'back end 6'
