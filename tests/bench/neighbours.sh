@@ -56,11 +56,10 @@ be() # MODE [DEV]: the eighth guest
 	*) badfront "$dev" "$1" ;;
 	esac
 }
-us_of() { [ -e "/proc/$1/stat" ] && cpu_us "$1" || echo 0; }
 sinners_us()
 {
 	local pid n=0
-	for pid in ${sinners[@]+"${sinners[@]}"}; do n=$((n + $(us_of "$pid"))); done
+	for pid in ${sinners[@]+"${sinners[@]}"}; do n=$((n + $(cpu_us "$pid"))); done
 	echo $n
 }
 gone() { [ ! -e "/proc/$1" ]; }
@@ -81,14 +80,14 @@ seven()
 	sleep 1 # it is at it
 	for g in ${sinners[@]+"${sinners[@]}"}; do ! gone "$g" || die "$case: the eighth, who is $mode, has ended"; done
 	eighth=$(synthctl show g8/xvda --json | jq '.worker // empty')
-	d0=$(cpu_us $daemon) w0=$(us_of "$eighth") s0=$(sinners_us)
+	d0=$(cpu_us $daemon) w0=$(cpu_us "$eighth") s0=$(sinners_us)
 	for g in 1 2 3 4 5 6 7; do
 		hostxen run -d $g -- synth-blkfront io xvda "${load[@]}" --runtime "$seconds" --json "${fast[@]}" >"$W/g$g.json" 2>>"$W/front.log" &
 		jobs+=($!)
 	done
 	for g in 1 2 3 4 5 6 7; do wait "${jobs[g - 1]}" || die "$case: guest $g failed while the eighth was $mode"; done
 	d1=$(cpu_us $daemon) s1=$(sinners_us)
-	w1=$(us_of "$eighth")
+	w1=$(cpu_us "$eighth")
 	[ "$w1" -ge "$w0" ] || die "$case: the worker of the eighth has ended"
 	sinners_end
 	jq -sc --arg case "$case" --argjson round "$round" --arg who "$who" --argjson daemon $((d1 - d0)) --argjson eighth $((w1 - w0)) \

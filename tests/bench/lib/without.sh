@@ -77,7 +77,7 @@ WRAP
 	cp "$memory" "$disk_dir/synth-bench-without-$$.img"
 	for ((r = 0; r < rounds; r++)); do
 		both qd1 $r without "$memory=xvda" --rw randread --bs 4k --depth 1 --sleep
-		one_cpu=$(($(nproc) - 1))
+		one_cpu=$(taskset -cp $$ | sed 's/.*[ ,-]//') # the last that we may use
 		both one-cpu $r without "$memory=xvda" --rw randread --bs 4k --depth 1 --sleep
 		both itself-one-cpu $r itself "$memory=xvda" --rw randread --bs 4k --depth 1 --sleep
 		one_cpu=
