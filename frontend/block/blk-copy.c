@@ -258,8 +258,8 @@ int cmd_read(int argc, char **argv)
 
 /* ------------------------------------------------------------------ write */
 
-/* Fill @c from stdin: bytes read (less than @want only at the end, or when interrupted), or -errno.  What the back end asks for while
- * there is no input is seen to. */
+/* Fill @c from stdin: bytes read (less than @want only at the end, or when interrupted), or -errno.  What the back end asks for
+ * meanwhile is seen to. */
 static int64_t fill(struct copy *k, struct chunk *c, uint64_t want)
 {
 	struct pollfd p = { .fd = STDIN_FILENO, .events = POLLIN };
@@ -268,10 +268,9 @@ static int64_t fill(struct copy *k, struct chunk *c, uint64_t want)
 	while (have < want && !interrupted) {
 		ssize_t n;
 
-		if (poll(&p, 1, WAIT_MS) <= 0) {
-			(void)blkfront_poll(k->q);
+		(void)blkfront_poll(k->q);
+		if (poll(&p, 1, WAIT_MS) <= 0)
 			continue;
-		}
 		n = read(STDIN_FILENO, (uint8_t *)c->buf->mem + have, want - have);
 		if (n < 0 && errno == EINTR)
 			continue;
