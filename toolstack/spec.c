@@ -300,7 +300,7 @@ static int xl_finish(const struct xl *x, const char *cwd, struct spec *ret, spec
 
 	if (!target || !*target)
 		return bad(why, "the disk has no target=");
-	/* No file is called so: the key was meant as one, and behind any other it would be. */
+	/* No file is called so: the key was meant as a key, which it is when target= comes last. */
 	for (unsigned i = 0; i < ARRAY_SIZE(late); i++) {
 		const char *at = strstr(target, late[i]);
 

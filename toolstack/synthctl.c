@@ -372,7 +372,7 @@ int main(int argc, char **argv)
 		return which_noun(argv[0]);
 	argv++;
 	nr--;
-	if (c->noun && nr) {
+	if (c->noun) {
 		argv++;
 		nr--;
 	}

@@ -230,7 +230,7 @@ struct device {
 	uint64_t retry_until_ns;
 	uint32_t retry_ms;    /* until the next try */
 	uint64_t identity[2]; /* of the image */
-	uint64_t file_bytes;  /* of it, when it is a regular file that is written to: the worker may write so far */
+	uint64_t file_bytes;  /* so far its worker may write to it, a regular file; of a found one: to any file */
 	bool has_rings;       /* the worker was told to connect and not yet to disconnect */
 	bool halted;          /* and has told that it halted them */
 	bool draining, drain_finish;

@@ -44,7 +44,7 @@ void found_free(struct worker *w)
 /* ---------------------------------------------------------------- hearing */
 
 /* It may have been taken over by its guest: each message is checked, and how many there are, and how much of ours they take. */
-static bool bounded(struct worker *w, const struct found_device *f, size_t bytes)
+static bool count_told(struct worker *w, const struct found_device *f, size_t bytes)
 {
 	w->told_bytes += bytes;
 	w->told_fds += f->nr_fds;
@@ -86,7 +86,7 @@ static int hear_device(struct worker *w, struct wire_msg *m)
 	list_add_tail(&w->found, &f->link);
 	w->last_handle = MAX(w->last_handle, f->handle);
 	w->expected--;
-	return bounded(w, f, bytes) ? 0 : -EPROTO;
+	return count_told(w, f, bytes) ? 0 : -EPROTO;
 }
 
 /* 0: there may be more to hear. */
@@ -311,6 +311,14 @@ static void stray_look(struct found_device *f)
 	}
 }
 
+static void strays_look(struct loop *l, void *arg);
+
+static void strays_later(struct control *c)
+{
+	if (loop_add_timer(c->loop, STRAY_MS, strays_look, c, &c->strays) < 0)
+		log_error("out of memory: devices that are not in xenstore are served until their worker ends");
+}
+
 static void strays_look(struct loop *l, void *arg)
 {
 	struct control *c = arg;
@@ -326,8 +334,8 @@ static void strays_look(struct loop *l, void *arg)
 		any |= !list_empty(&w->found);
 		worker_put(w);
 	}
-	if (any && loop_add_timer(l, STRAY_MS, strays_look, c, &c->strays) < 0)
-		log_error("out of memory: devices that are not in xenstore are served until their worker ends");
+	if (any)
+		strays_later(c);
 }
 
 uint32_t worker_strays(const struct worker *w)
@@ -365,7 +373,7 @@ bool workers_unclaimed(struct control *c)
 		}
 		worker_put(w); /* ours, since it was found */
 	}
-	if (any && loop_add_timer(c->loop, STRAY_MS, strays_look, c, &c->strays) < 0)
-		log_error("out of memory: devices that are not in xenstore are served until their worker ends");
+	if (any)
+		strays_later(c);
 	return any;
 }

@@ -784,8 +784,13 @@ static bool domain_lives(const struct device *d)
 /* Nothing of it is left but its nodes. */
 static void device_undone(struct device *d)
 {
+	int err;
+
 	record_remove(d);
-	if (d->committed && layout_remove(d, !domain_lives(d)) == 0)
+	err = d->committed ? layout_remove(d, !domain_lives(d)) : 0;
+	if (err < 0)
+		log_error("%s: its nodes stay: %s", d->name, strerror(-err));
+	else if (d->committed)
 		log_info("%s: detached", d->name);
 	device_free(d);
 }
@@ -836,6 +841,9 @@ static void undo(struct device *d)
 	void *what = d->spec && k->gone_new ? k->gone_new(d->spec) : NULL;
 	struct undo *u = what ? calloc(1, sizeof(*u)) : NULL;
 
+	if (d->phase != DEVICE_LEAVING)
+		d->phase_ns = now_ns();
+	d->phase = DEVICE_LEAVING;
 	if (u) {
 		*u = (struct undo){ .job = { .run = undo_run, .done = undo_done, .domid = d->domid },
 				    .d = d,
@@ -857,7 +865,6 @@ static void undo(struct device *d)
 void device_found_gone(struct device *d)
 {
 	d->committed = true;
-	d->phase = DEVICE_LEAVING;
 	undo(d);
 }
 
@@ -879,7 +886,6 @@ static void device_left(struct device *d)
 	unwatch(d);
 	loop_del_timer(d->linger);
 	d->linger = NULL;
-	d->phase = DEVICE_LEAVING;
 	undo(d);
 }
 

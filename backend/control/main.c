@@ -603,7 +603,7 @@ int main(int argc, char **argv)
 	left = control_end(&c);
 	close(lock);
 	if (left > 0) {
-		log_warn("%u images were still being opened, whose storage does not answer", left);
+		log_warn("%u jobs for disks or nics had not ended, since storage or a switch does not answer", left);
 		_exit(err < 0 ? 1 : 0); /* whatever else is done at an end would have to get past these threads */
 	}
 	return err < 0 ? 1 : 0;

@@ -249,7 +249,7 @@ static int job_new(struct device *d, void (*run)(struct job *), void (*done)(str
 	j->job.done = done;
 	j->job.domid = d->domid;
 	j->again = d->adopted || d->resume;
-	j->unanswered = j->again && record_unanswered(d);
+	j->unanswered = run == open_job_run && j->again && record_unanswered(d); /* no other asks */
 	err = j->class->open_new(d->spec, d->name, j);
 	if (err < 0) {
 		free(j);
@@ -457,7 +457,7 @@ int device_resize(struct device *d, uint64_t size, struct fault *f)
 	err = resize_may(d, f);
 	if (err < 0)
 		return err;
-	if (size == 0 && d->file_bytes == 0) /* none that the worker's limit is to follow */
+	if (size == 0 && d->file_bytes == 0) /* none that the limit is to follow (of a found one that is not known) */
 		return resize_ask(d, f);
 	err = job_new(d, resize_job_run, resize_job_done, &d->resize);
 	if (err == 0) {

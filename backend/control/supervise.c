@@ -346,7 +346,7 @@ static uint64_t log_room(void)
 }
 
 /*
- * No worker writes beyond the end of its longest image, nor needs to: a journal is mapped, and what else it has is no regular file.
+ * No worker writes beyond the end of its longest image, the most of a trace, or the room of a log, nor needs to: a journal is mapped.
  * One that was taken over would fill file systems so.  The limit is soft, since a daemon that is not root can raise no other; no
  * worker can change either.
  */

@@ -33,7 +33,7 @@
 
 #define ASK_MS      10000u
 #define EXEC_MS     100u   /* for the answer to reach who asked */
-#define JOBS_MS     10000u /* for images that are being opened to be open */
+#define JOBS_MS     10000u /* for jobs to end: images that are opened, ports that are removed */
 #define READY_MS    30000u /* for a new worker to start */
 #define LOOK_MS     1000u /* for images to be looked at: storage that does not answer keeps no worker from being replaced */
 #define HANDOVER_MS 1000u /* for the old one to answer its guest; then it is killed, which loses nothing */
@@ -290,7 +290,9 @@ static void become(struct loop *l, void *arg)
 		return;
 	if (jobs > 0) {
 		snprintf(u->error, sizeof(u->error),
-			 "%u images are being opened, whose storage does not answer: see synthctl list", jobs);
+			 "%u jobs for disks or nics do not end, since storage or a switch does not answer: see "
+			 "synthctl list",
+			 jobs);
 		log_error("not upgraded: %s", u->error);
 		jobs_go_on(u);
 		upgrade_look(u->c);

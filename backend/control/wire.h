@@ -43,6 +43,7 @@ enum wire_type {
 	WIRE_SET,        /* class-specific body: settings that change while the device lives; any time after OPEN */
 	WIRE_TRACE,      /* struct wire_trace + a file's fd: record what passes; without an fd: stop */
 	WIRE_EV_BROKEN, /* the front end broke the protocol, its rings are halted: body is the reason as text; once a CONNECT */
+	/* 12 was a message of workers that may still be found */
 	WIRE_TAG = 13, /* struct wire_tag, the class's bytes, fds: not for the worker, but for the next control plane */
 	WIRE_DEVICE, /* unasked, after HELLO: struct wire_device, the class's bytes and fds of its TAG, OPEN's reply */
 	WIRE_LIMITS, /* struct wire_limits: for all devices, from now on; before the first CONNECT, and when it changes */
@@ -78,7 +79,7 @@ struct wire_hello {
 struct wire_tag {
 	char uuid[WIRE_UUID_MAX];
 	uint64_t id[2]; /* of what it stands on (struct open_job) */
-	uint32_t pad;
+	uint32_t pad;   /* workers from before tell something here, which is not heard */
 	uint32_t bytes; /* of the class, after this */
 };
 

@@ -36,7 +36,7 @@
 struct net_spec {
 	char link[NET_TARGET_MAX + 8]; /* as given */
 	struct net_target target;
-	uint8_t mac[NET_MAC_BYTES];
+	uint8_t mac[MAC_BYTES];
 	uint32_t mtu; /* 0: not said */
 	uint64_t rate_bytes;
 	uint32_t rate_usec;
@@ -63,7 +63,7 @@ struct net_open_priv {
 
 /* ------------------------------------------------------------------ what the user says */
 
-static void make_mac(uint8_t mac[NET_MAC_BYTES])
+static void make_mac(uint8_t mac[MAC_BYTES])
 {
 	static const uint8_t xen[3] = { 0x00, 0x16, 0x3e };
 	uint64_t t = now_ns();

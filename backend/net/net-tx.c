@@ -52,7 +52,7 @@ static int take_extras(const union net_tx_slot *slots, uint32_t nr, struct net_t
 		case XEN_NETIF_EXTRA_TYPE_MCAST_ADD:
 		case XEN_NETIF_EXTRA_TYPE_MCAST_DEL:
 			p->kind = e->type == XEN_NETIF_EXTRA_TYPE_MCAST_ADD ? NET_TX_MCAST_ADD : NET_TX_MCAST_DEL;
-			memcpy(p->mac, e->u.mcast.addr, NET_MAC_BYTES);
+			memcpy(p->mac, e->u.mcast.addr, MAC_BYTES);
 			break;
 		case XEN_NETIF_EXTRA_TYPE_HASH: /* a hint we have no use for */
 			break;

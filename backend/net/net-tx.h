@@ -12,11 +12,11 @@
 #include <stdint.h>
 #include <xen/io/netif.h>
 #include "common/base/base.h"
+#include "common/net/mac.h"
 
 /* Data slots of a packet: the protocol promises front ends 18; Linux accepts 20. */
 #define NET_TX_MAX_FRAGS 20u
 #define NET_MIN_FRAME    14u
-#define NET_MAC_BYTES    6u
 
 union net_tx_slot { /* as in the ring */
 	struct netif_tx_request req;
@@ -45,7 +45,7 @@ struct net_tx_packet {
 	bool csum_blank, data_validated;
 	uint8_t gso_type; /* XEN_NETIF_GSO_TYPE_* */
 	uint16_t gso_size;
-	uint8_t mac[NET_MAC_BYTES];
+	uint8_t mac[MAC_BYTES];
 	struct net_tx_frag frags[NET_TX_MAX_FRAGS];
 };
 

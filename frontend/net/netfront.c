@@ -45,9 +45,9 @@ struct netfront {
 	struct front *front;
 	struct netfront_config config;
 	struct netfront_info info;
-	_Atomic int status; /* 0 or -errno, see netfront_status() */
-	_Atomic bool carrier;
-	pthread_mutex_t carrier_lock; /* what is told last is what it is */
+	_Atomic int status;           /* 0 or -errno, see netfront_status() */
+	pthread_mutex_t carrier_lock; /* of the next three: what is told last is what it is */
+	bool carrier;                 /* written by the watching thread */
 	void (*carrier_fn)(void *arg, bool up);
 	void *carrier_arg;
 	struct store_watch *carrier_watch;
@@ -316,12 +316,12 @@ static void look_at_carrier(struct netfront *n, bool first)
 		pause_carrier(n);
 	up = read_node(n->front->store, n->front->dev.back, "carrier", 1) != 0;
 	n->carrier_ns = now_ns();
-	if (!first && up == atomic_load(&n->carrier))
+	if (!first && up == n->carrier)
 		return;
 	if (!first)
 		log_guest(&n->carrier_told, LOG_LVL_INFO, "%s: the link is %s", n->front->dev.dir, up ? "up" : "down");
 	pthread_mutex_lock(&n->carrier_lock);
-	atomic_store(&n->carrier, up);
+	n->carrier = up;
 	if (n->carrier_fn)
 		n->carrier_fn(n->carrier_arg, up);
 	pthread_mutex_unlock(&n->carrier_lock);
@@ -440,7 +440,7 @@ void netfront_on_carrier(struct netfront *n, void (*fn)(void *arg, bool up), voi
 	n->carrier_fn = fn;
 	n->carrier_arg = arg;
 	if (fn)
-		fn(arg, atomic_load_explicit(&n->carrier, memory_order_relaxed));
+		fn(arg, n->carrier);
 	pthread_mutex_unlock(&n->carrier_lock);
 }
 

@@ -11,7 +11,7 @@
 #define MODEL_MAX 512u
 
 struct model {
-	uint8_t mac[MODEL_MAX][NET_MAC_BYTES];
+	uint8_t mac[MODEL_MAX][MAC_BYTES];
 	uint32_t nr;
 };
 
@@ -19,7 +19,7 @@ static uint32_t find(const struct model *m, const uint8_t *mac)
 {
 	uint32_t i = 0;
 
-	while (i < m->nr && memcmp(m->mac[i], mac, NET_MAC_BYTES) != 0)
+	while (i < m->nr && memcmp(m->mac[i], mac, MAC_BYTES) != 0)
 		i++;
 	return i;
 }
@@ -35,11 +35,11 @@ static void change(struct net_mcast *l, struct model *m, const struct net_tx_pac
 		rc = net_mcast_add(l, p->mac);
 		must(rc == (there || m->nr < NET_MCAST_MAX ? 0 : -ENOSPC));
 		if (rc == 0 && !there)
-			memcpy(m->mac[m->nr++], p->mac, NET_MAC_BYTES);
+			memcpy(m->mac[m->nr++], p->mac, MAC_BYTES);
 	} else {
 		net_mcast_del(l, p->mac);
 		if (there)
-			memcpy(m->mac[at], m->mac[--m->nr], NET_MAC_BYTES);
+			memcpy(m->mac[at], m->mac[--m->nr], MAC_BYTES);
 	}
 	must(net_mcast_nr(l) == m->nr && m->nr <= NET_MCAST_MAX);
 	for (uint32_t i = 0; i < m->nr; i++)

@@ -73,7 +73,7 @@ check '... another guest is attached a disk' attach honest "$(image d.img 1M)" x
 check '... which is resized' ctl resize honest/xvdd 2M
 ctl daemon upgrade >"$W/upgrade.out" 2>&1
 is '... and the daemon is not upgraded, since it could not end these threads' $? 1
-like '... which it says' "$(cat "$W/upgrade.out")" '[0-9]+ images are being opened, whose storage does not answer'
+like '... which it says' "$(cat "$W/upgrade.out")" '[0-9]+ jobs for disks or nics do not end, since storage or a switch does not answer'
 kill -KILL "$(show honest/xvda .worker)"
 check '... but goes on as before' goes_on 20 honest/xvda 10
 undisturbed 'many opens that do not end'
