@@ -107,20 +107,25 @@ kill -TERM $driver
 within 5 not kill -0 $driver
 dom0 xenstore-rm $dir
 
-# `write` that waits for its input when the back end asks
-back_start none
-hostxen run -d 1 -- synth-blkfront write xvda <"$W/in" >"$W/out" 2>"$W/err" &
-pid=$!
-exec {in}>"$W/in"
-head -c 3M /dev/zero >&$in # it reads the last of these when the first are answered
-dom0 xenstore-write /local/domain/0/backend/badback/1/51712/state 5
-check 'a copy without input: the back end that asks gets it back' within 10 grep -q '^last' "$W/back.out"
-is 'a copy without input: a flush was the last thing it got' "$(grep ^last "$W/back.out") $(grep -c 'is given back with' "$W/err")" 'last 3 0'
-check 'a copy without input: connected again' within 20 grep -q 'connected again' "$W/err"
-exec {in}>&-
-wait $pid
-is 'a copy without input: it goes on' $? 0
-back_stop
+# `write` that waits for its input when the back end asks, or for more of it
+for copy in 'a copy without input' 'a copy whose input trickles'; do
+	back_start none
+	hostxen run -d 1 -- synth-blkfront write xvda <"$W/in" >"$W/out" 2>"$W/err" &
+	pid=$!
+	exec {in}>"$W/in"
+	head -c 3M /dev/zero >&$in # it reads the last of these when the first are answered
+	[ "$copy" = 'a copy without input' ] || while sleep 0.05; do head -c 4k /dev/zero; done >&$in &
+	trickle=$!
+	dom0 xenstore-write /local/domain/0/backend/badback/1/51712/state 5
+	check "$copy: the back end that asks gets it back" within 10 grep -q '^last' "$W/back.out"
+	is "$copy: a flush was the last thing it got" "$(grep ^last "$W/back.out") $(grep -c 'is given back with' "$W/err")" 'last 3 0'
+	check "$copy: connected again" within 20 grep -q 'connected again' "$W/err"
+	kill $trickle 2>/dev/null
+	exec {in}>&-
+	wait $pid
+	is "$copy: it goes on" $? 0
+	back_stop
+done
 
 # An NBD export on which no request is under way when the back end asks
 plugin=$SYNTH_BUILDDIR/frontend/.libs/nbdkit-synth-plugin.so
