@@ -350,24 +350,27 @@ int client_call(struct client *c, struct json_object *req, double extra_s, struc
 	return rc;
 }
 
-struct json_object *ask_quietly(const struct opts *o, struct json_object *req)
+int ask_quietly(const struct opts *o, struct json_object *req, struct json_object **ret)
 {
-	struct json_object *answer = NULL;
 	struct failure f = { 0 };
 	struct opts quick = *o;
 	struct client *c;
+	int rc;
 
+	*ret = NULL;
 	quick.given |= OPT_BIT(OPT_TIMEOUT);
 	quick.seconds[OPT_TIMEOUT] = 2;
-	if (client_open(&quick, &c, &f)) {
+	rc = client_open(&quick, &c, &f);
+	if (rc) {
 		json_object_put(req);
 	} else {
-		if (client_call(c, req, 0, &answer, &f))
-			answer = NULL;
+		rc = client_call(c, req, 0, ret, &f);
+		if (rc)
+			*ret = NULL;
 		client_close(c);
 	}
 	failure_clear(&f);
-	return answer;
+	return rc;
 }
 
 /* Does the request change anything? */

@@ -28,7 +28,7 @@ static struct json_object *find_attached(const struct opts *o, const char *dom, 
 	struct json_object *req = request_new("list"), *list, *found = NULL;
 
 	add_string(req, "dom", dom);
-	list = ask_quietly(o, req);
+	(void)ask_quietly(o, req, &list);
 	for (size_t i = 0; json_object_is_type(list, json_type_array) && i < json_object_array_length(list); i++) {
 		struct json_object *dev = json_object_array_get_idx(list, i);
 
@@ -228,7 +228,7 @@ static int detach_interrupted(const struct opts *o, const char *dom, const char 
 
 	add_string(req, "dom", dom);
 	add_string(req, "dev", name);
-	dev = ask_quietly(o, req);
+	(void)ask_quietly(o, req, &dev);
 	if (dev)
 		snprintf(why, sizeof(why), "%s is still there: %s, its front end is %s", member(dev, "device"),
 			 member(dev, "state"),

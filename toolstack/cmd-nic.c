@@ -58,7 +58,7 @@ static struct json_object *find_new(const struct opts *o, const char *dom, const
 	struct json_object *req = request_new("list"), *list, *age, *found = NULL;
 
 	add_text(req, "dom", dom);
-	list = ask_quietly(o, req);
+	(void)ask_quietly(o, req, &list);
 	for (size_t i = 0; json_object_is_type(list, json_type_array) && i < json_object_array_length(list); i++) {
 		struct json_object *dev = json_object_array_get_idx(list, i);
 
@@ -162,8 +162,7 @@ static int trace_stop(struct opts *o, const char *device)
 	return rc;
 }
 
-#define TRACE_LOOK_S  2.0
-#define TRACE_SNAPLEN 65535u /* as the daemon has them */
+#define TRACE_SNAPLEN 65535u /* if not told otherwise */
 #define TRACE_MAX_MIB 1024u
 #define PCAP_HEAD     16u /* bytes before each packet */
 
@@ -175,20 +174,8 @@ static enum trace_state trace_look(const struct opts *any, const char *device, u
 	struct opts o = *any;
 	struct json_object *req = nic_request("stat", device, &o), *list = NULL, *metrics, *v;
 	enum trace_state state = TRACE_UNKNOWN;
-	struct failure f = { 0 };
-	struct client *c;
-	int rc;
+	int rc = ask_quietly(&o, req, &list);
 
-	o.given |= OPT_BIT(OPT_TIMEOUT);
-	o.seconds[OPT_TIMEOUT] = TRACE_LOOK_S;
-	if (client_open(&o, &c, &f)) {
-		json_object_put(req);
-		failure_clear(&f);
-		return TRACE_UNKNOWN;
-	}
-	rc = client_call(c, req, 0, &list, &f);
-	client_close(c);
-	failure_clear(&f);
 	if (rc == EXIT_NOTFOUND)
 		return TRACE_GONE;
 	if (rc || !json_object_is_type(list, json_type_array)) {
@@ -212,12 +199,11 @@ static enum trace_state trace_look(const struct opts *any, const char *device, u
 /* It ended, and nobody here wanted that: well when the file is as big as it may be. */
 static int trace_over(const struct opts *o, const char *device, const char *path, enum trace_state state)
 {
-	uint64_t max = (uint64_t)(opt_has(o, OPT_MAX_SIZE) ? o->number[OPT_MAX_SIZE] : TRACE_MAX_MIB) << 20;
-	uint32_t snaplen = opt_has(o, OPT_SNAPLEN) ? o->number[OPT_SNAPLEN] : TRACE_SNAPLEN;
+	uint64_t max = (uint64_t)o->number[OPT_MAX_SIZE] << 20;
 	char what[320], next[PATH_MAX + 64];
 	struct stat st;
 
-	if (stat(path, &st) == 0 && (uint64_t)st.st_size + PCAP_HEAD + snaplen > max) {
+	if (stat(path, &st) == 0 && (uint64_t)st.st_size + PCAP_HEAD + o->number[OPT_SNAPLEN] > max) {
 		if (!opt_has(o, OPT_QUIET))
 			fprintf(stderr, "%s is as big as it may be\n", path);
 		return EXIT_OK;
@@ -256,6 +242,11 @@ int cmd_trace(const struct opts *any, char **args, int nr)
 	req = nic_request("trace", args[0], &o);
 	if (!req)
 		return EXIT_USAGE;
+	if (!opt_has(&o, OPT_SNAPLEN))
+		o.number[OPT_SNAPLEN] = TRACE_SNAPLEN;
+	if (!opt_has(&o, OPT_MAX_SIZE))
+		o.number[OPT_MAX_SIZE] = TRACE_MAX_MIB;
+	o.given |= OPT_BIT(OPT_SNAPLEN) | OPT_BIT(OPT_MAX_SIZE);
 	add_text(req, "file", path);
 	add_option(req, "snaplen", &o, OPT_SNAPLEN);
 	add_option(req, "max_mib", &o, OPT_MAX_SIZE);

@@ -135,10 +135,10 @@ static inline const struct service *service_of(const struct opts *o)
 int ask_each(const struct opts *o, struct json_object *(*make)(void *arg), void *arg,
 	     struct json_object **ret) __must_check;
 /*
- * Ask @req (taken over) on a new connection, for two seconds at most and without a complaint: how things stand when the
- * first one was interrupted.  The caller's, or NULL.
+ * Ask @req (taken over) on a new connection, for two seconds at most and without a complaint: how things stand meanwhile, or
+ * when the first one was interrupted.  0 and the answer in *@ret, the caller's; or an exit status and NULL.
  */
-struct json_object *ask_quietly(const struct opts *o, struct json_object *req);
+int ask_quietly(const struct opts *o, struct json_object *req, struct json_object **ret);
 /* client_open + client_call + report: for commands that need one answer. */
 int ask(const struct opts *o, struct json_object *req, double extra_s, struct json_object **ret) __must_check;
 
